@@ -1,0 +1,150 @@
+"""The canonical row and the schema of `configs/corpus/*.yaml`: what a corpus says, declared, not programmed."""
+
+from dataclasses import dataclass, field
+
+from datasets import Features, List, Value
+
+from pipelines.settings.errors import UserError, did_you_mean
+from pipelines.taxonomy import Taxonomy
+
+SPLITS = ("train", "validation", "test")
+DIRECT_COLUMNS = ("text", "context", "group", "channel", "target", "target_attributes", "role", "severity", "stance")
+
+
+@dataclass
+class LabelRule:
+    """The first rule whose `when` holds decides a row's labels; a row that meets none is rejected.
+
+    Attributes:
+        when: raw column → accepted raw values, all of which must hold.
+        set: label → 1 or 0; a label not named stays unknown.
+        any_of: harms of which at least one holds.
+        axes: fixed values of other axes (target, stance, …).
+        slice: the corpus's own fine label, reported separately.
+        reading: files of the same reading are labelled by this rule (a test file may be annotated more finely).
+    """
+
+    when: dict[str, list[str]] = field(default_factory=dict)
+    set: dict[str, int] = field(default_factory=dict)
+    any_of: list[str] = field(default_factory=list)
+    axes: dict[str, str] = field(default_factory=dict)
+    slice: str | None = None
+    reading: str = "default"
+
+
+@dataclass
+class CorpusFile:
+    """One file of a corpus; `split` null means rows are assigned by hash."""
+
+    path: str
+    sha256: str
+    split: str | None = None
+    reading: str = "default"
+
+
+@dataclass
+class Join:
+    """A second table whose columns are looked up by a shared key (parent posts, for instance)."""
+
+    path: str
+    sha256: str
+    key: str
+    columns: dict[str, str]
+
+
+@dataclass
+class Unlabelled:
+    """Text without labels, for pre-training and distillation."""
+
+    path: str
+    sha256: str
+    columns: list[str]
+
+
+@dataclass
+class Official:
+    """The corpus's own binary label, kept for comparison with published figures; `label` is our score for it."""
+
+    column: str
+    label: str
+    positive: list[str]
+    negative: list[str]
+
+
+@dataclass
+class CorpusConfig:
+    """Schema of one corpus.
+
+    Attributes:
+        folder: name below `corpora.root`, laid out like a clone; relative to the repository when `repository` is null.
+        columns: canonical column → raw column, for the columns a corpus states directly.
+        harm_list: raw column that lists the harms of a fully annotated row; every harm not listed is 0.
+        overrides: corpora whose rows with the same text give way to this corpus's (outside official test sets).
+        validation_share, test_share: hashed shares where the corpus has no official split.
+    """
+
+    title: str
+    folder: str
+    licence: str
+    commercial_use: bool
+    card: str
+    columns: dict[str, str]
+    files: list[CorpusFile]
+    repository: str | None = None
+    commit: str | None = None
+    encoding: str = "utf-8-sig"
+    constants: dict[str, str] = field(default_factory=dict)
+    rules: list[LabelRule] = field(default_factory=list)
+    harm_list: str | None = None
+    join: Join | None = None
+    unlabelled: list[Unlabelled] = field(default_factory=list)
+    official: Official | None = None
+    overrides: list[str] = field(default_factory=list)
+    validation_share: float = 0.0
+    test_share: float = 0.0
+
+
+def features(taxonomy: Taxonomy) -> Features:
+    """Return the Arrow types of the canonical row: one nullable int8 column for the root and for every harm."""
+    text_columns = ("id", "text", "context", "corpus", "split", "group", "channel", "target", "role", "stance", "slice", "text_key")
+    types = {name: Value("string") for name in text_columns}
+    types |= {name: Value("int8") for name in (*taxonomy.labels, "severity", "official")}
+    types |= {name: List(Value("string")) for name in ("any_of", "target_attributes")}
+    return Features(types)
+
+
+def check(name: str, corpus: CorpusConfig, taxonomy: Taxonomy) -> None:
+    """Raise UserError where a corpus names a label, axis value, column or rule set that does not exist."""
+    where = f"configs/corpus/{name}.yaml"
+    for column in (*corpus.columns, *corpus.constants):
+        if column not in DIRECT_COLUMNS:
+            raise UserError(f"{where}: no canonical column '{column}'.{did_you_mean(column, DIRECT_COLUMNS)}")
+    if "text" not in corpus.columns:
+        raise UserError(f"{where}: columns must say which raw column is the text.")
+    for file in corpus.files:
+        if file.split is not None and file.split not in SPLITS:
+            raise UserError(f"{where}: {file.path}: unknown split '{file.split}'.{did_you_mean(file.split, SPLITS)}")
+        readings = {rule.reading for rule in corpus.rules}
+        if corpus.harm_list is None and file.reading not in readings:
+            raise UserError(f"{where}: {file.path}: no rules for reading '{file.reading}'.{did_you_mean(file.reading, readings)}")
+    for rule in corpus.rules:
+        _check_rule(where, rule, taxonomy)
+    if corpus.official:
+        taxonomy.index(corpus.official.label)
+    if not 0 <= corpus.validation_share + corpus.test_share < 1:
+        raise UserError(f"{where}: validation_share + test_share must be at least 0 and below 1.")
+
+
+def _check_rule(where: str, rule: LabelRule, taxonomy: Taxonomy) -> None:
+    for label, value in rule.set.items():
+        taxonomy.index(label)
+        if value not in (0, 1):
+            raise UserError(f"{where}: set.{label} must be 1 or 0 (leave a label out when it is unknown), got {value}.")
+    for label in rule.any_of:
+        if label not in taxonomy.harms:
+            raise UserError(f"{where}: any_of: no harm '{label}'.{did_you_mean(label, taxonomy.harms)}")
+    for axis, value in rule.axes.items():
+        if axis not in taxonomy.axes:
+            raise UserError(f"{where}: no axis '{axis}'.{did_you_mean(axis, taxonomy.axes)}")
+        if value not in taxonomy.axes[axis]:
+            raise UserError(f"{where}: {axis}: no value '{value}'.{did_you_mean(value, taxonomy.axes[axis])}")

@@ -1,0 +1,89 @@
+"""Where a corpus file comes from: a local root laid out like clones, or a download at the pinned commit; hash-checked either way."""
+
+import hashlib
+import urllib.error
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch.hub
+
+from pipelines.artifacts.fingerprint import file_sha256
+from pipelines.artifacts.progress import say
+from pipelines.corpora.schema import CorpusConfig
+from pipelines.settings.errors import UserError
+
+_REPOSITORY_ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class CorporaConfig:
+    """Where corpora are found and how much may be wrong with them.
+
+    Attributes:
+        root: folder with one sub-folder per corpus, laid out like clones; null downloads at the pinned commit.
+        cache: where downloads are kept.
+        url: template with {repository}, {commit} and {path}.
+        verify: whether a file whose sha256 differs from the pinned one is refused.
+        max_bad_share: share of a corpus's rows that may be rejected before preparation stops.
+        max_characters: longer texts are rejected.
+    """
+
+    root: str | None
+    cache: str
+    url: str
+    verify: bool
+    max_bad_share: float
+    max_characters: int
+
+
+def locate(corpus: CorpusConfig, path: str, sha256: str, config: CorporaConfig) -> Path:
+    """Return the local path of one corpus file.
+
+    Raises:
+        UserError: the file is absent, can't be downloaded, or is not the pinned one.
+    """
+    if corpus.repository is None:
+        found = _REPOSITORY_ROOT / corpus.folder / path
+    elif config.root is not None:
+        found = Path(config.root) / corpus.folder / path
+    else:
+        found = _download(corpus, path, config)
+    if not found.is_file():
+        raise UserError(_absent(corpus, found, config))
+    if config.verify and sha256 and file_sha256(found) != sha256:
+        raise UserError(
+            f"{found}: its sha256 is not the pinned {sha256[:12]}…. Check out {corpus.repository or 'this repository'} at "
+            f"{corpus.commit or 'its commit'}, or pass corpora.verify=false to read it as it is."
+        )
+    return found
+
+
+def _download(corpus: CorpusConfig, path: str, config: CorporaConfig) -> Path:
+    target = Path(config.cache) / corpus.folder / (corpus.commit or "") / path
+    if target.is_file():
+        return target
+    url = config.url.format(repository=corpus.repository, commit=corpus.commit, path=path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    say(f"downloading {url}")
+    try:
+        torch.hub.download_url_to_file(url, str(target), progress=True)
+    except (urllib.error.URLError, OSError) as error:
+        raise UserError(
+            f"{url}: could not be downloaded ({error}). Without a network, clone {corpus.repository} at {corpus.commit} "
+            f"into FOLDER/{corpus.folder} and pass corpora.root=FOLDER."
+        ) from None
+    return target
+
+
+def _absent(corpus: CorpusConfig, found: Path, config: CorporaConfig) -> str:
+    if corpus.repository is None:
+        return f"{found}: missing from the repository."
+    return (
+        f"{found}: no such file. corpora.root={config.root} must hold a clone of {corpus.repository} (commit {corpus.commit}) "
+        f"named {corpus.folder}; or leave corpora.root out to download it."
+    )
+
+
+def text_id(*parts: str) -> str:
+    """Return a short stable id (first 16 hex digits of sha256) for a row."""
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
