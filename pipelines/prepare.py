@@ -13,12 +13,13 @@ from typing import Any
 
 from datasets import Dataset, Features, Value
 
+from pipelines.artifacts.fingerprint import file_sha256
 from pipelines.artifacts.folder import Slot, write_json
 from pipelines.artifacts.progress import say
 from pipelines.corpora import PreparedData
 from pipelines.corpora.read import Rejection, Row, read_corpus, read_unlabelled
 from pipelines.corpora.schema import SPLITS, CorpusConfig, check, features
-from pipelines.corpora.source import CorporaConfig
+from pipelines.corpora.source import CorporaConfig, locate
 from pipelines.corpora.split import assign_splits, drop_leaks
 from pipelines.settings.errors import UserError, did_you_mean
 from pipelines.taxonomy import Taxonomy
@@ -69,6 +70,18 @@ def select(config: MixtureConfig, known: Mapping[str, CorpusConfig], taxonomy: T
     return {name: known[name] for name in config.weights}
 
 
+def content_hashes(chosen: Mapping[str, CorpusConfig], corpora: CorporaConfig) -> dict[str, str]:
+    """Return the sha256 of every file that will be read: the pinned one where it is enforced, else of what is there."""
+    hashes = {}
+    for name, corpus in chosen.items():
+        sources = [*corpus.files, *corpus.unlabelled, *([corpus.join] if corpus.join else [])]
+        for source in sources:
+            pinned = source.sha256 if corpora.verify else ""
+            found = pinned or file_sha256(locate(corpus, source.path, source.sha256, corpora))
+            hashes[f"{name}/{source.path}"] = found
+    return hashes
+
+
 def _refuse_if_too_bad(name: str, good: list[Row], bad: list[Rejection], limit: float) -> None:
     if not bad or len(bad) <= limit * (len(good) + len(bad)):
         return
@@ -85,7 +98,7 @@ def _write_splits(folder: Path, rows: list[Row], taxonomy: Taxonomy) -> None:
     schema = features(taxonomy)
     for split in SPLITS:
         columns = {name: [row[name] for row in rows if row["split"] == split] for name in schema}
-        Dataset.from_dict(columns, features=schema).save_to_disk(str(folder / split))
+        Dataset.from_dict(columns, features=schema).save_to_disk(str(folder / split), num_shards=1)
 
 
 def _write_unlabelled(
@@ -106,7 +119,7 @@ def _write_unlabelled(
     rows = list(fresh())
     schema = Features({name: Value("string") for name in names})
     Dataset.from_dict({name: [row[name] for row in rows] for name in names}, features=schema).save_to_disk(
-        str(folder / "unlabelled")
+        str(folder / "unlabelled"), num_shards=1  # an empty dataset needs its one shard to be opened again
     )
     return len(rows)
 

@@ -1,6 +1,7 @@
 """The ONNX graph of a classifier: any sequence classifier in, one self-contained file out, the same bytes every time.
 
-Root consistency, P(root) ≥ P(harm), is a Max inside the graph, so that every consumer in every language gets it. Nothing of the
+Root consistency, P(root) ≥ P(harm), is a Max inside the graph, so that every consumer in every language gets it.
+Nothing of the
 exporting machine stays in the file: stack traces and other exporter notes are dropped.
 """
 
@@ -30,7 +31,9 @@ class ConsistentClassifier(torch.nn.Module):
         self.model = model
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Map int64 `input_ids` and `attention_mask` [batch, sequence] to float32 logits and probabilities [batch, labels]."""
+        """Map int64 `input_ids` and `attention_mask` [batch, sequence] to float32 logits and probabilities [batch,
+        labels].
+        """
         logits = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
         scores = torch.sigmoid(logits)
         root = scores.amax(dim=1, keepdim=True)
@@ -38,7 +41,8 @@ class ConsistentClassifier(torch.nn.Module):
 
 
 def export_graph(model: Any, path: Path, opset: int) -> None:
-    """Write `model` as one fp32 ONNX file with both axes dynamic; the same weights and library versions give the same bytes.
+    """Write `model` as one fp32 ONNX file with both axes dynamic; the same weights and library versions give the same
+    bytes.
 
     Args:
         model: an `AutoModelForSequenceClassification` in fp32 on the CPU. Its attention is switched to the eager
@@ -51,14 +55,17 @@ def export_graph(model: Any, path: Path, opset: int) -> None:
     """
     size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     if size > _MAX_BYTES:
-        raise UserError(f"{path}: {size / 2**30:.1f} GiB of weights do not fit into one ONNX file (2 GiB). Distil a smaller model.")
+        raise UserError(
+            f"{path}: {size / 2**30:.1f} GiB of weights do not fit into one ONNX file (2 GiB). Distil a smaller model."
+        )
     model.set_attn_implementation("eager")
-    example = torch.ones(2, 8, dtype=torch.int64)
+    # two tensors, not one twice: the exporter takes an aliased input for one and the same and drops the other
+    examples = torch.ones(2, 8, dtype=torch.int64), torch.ones(2, 8, dtype=torch.int64)
     axes = {0: "batch", 1: "sequence"}
     with _quiet():
         program = torch.onnx.export(
             ConsistentClassifier(model).eval(),
-            (example, example),
+            examples,
             input_names=list(INPUTS),
             output_names=list(OUTPUTS),
             dynamic_shapes=dict.fromkeys(INPUTS, axes),
@@ -73,7 +80,7 @@ def export_graph(model: Any, path: Path, opset: int) -> None:
 
 
 def strip(model: ModelProto) -> None:
-    """Drop what does not compute: exporter notes (they hold stack traces with paths), doc strings and inferred shapes."""
+    """Drop what does not compute: exporter notes (stack traces with paths among them), doc strings, inferred shapes."""
     _forget(model)
     _strip_graph(model.graph)
     for function in model.functions:

@@ -1,6 +1,7 @@
 """The manifest: sha256 and size of every file of a bundle, and where the bundle came from.
 
-Needs the standard library alone, because the runtime that opens a bundle on a bare machine verifies it with this module.
+Needs the standard library alone, because the runtime that opens a bundle on a bare machine verifies it with this
+module.
 """
 
 import hashlib
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
-# artifact.json is the workspace's own record of a finished step, written after the manifest; model.sig signs the manifest.
+# artifact.json is the workspace's own record of a finished step, written after the manifest; model.sig signs the
+# manifest.
 _UNLISTED = frozenset({MANIFEST, "model.sig", "artifact.json"})
 
 

@@ -1,7 +1,7 @@
 """Dynamic int8: weights stored as signed bytes, activations quantised on the fly, float in and out.
 
-Signed weights are what x86 with VNNI multiplies fast. One scale per activation tensor means that a text's neighbours in the
-batch can move its answer a little; `parity` measures by how much.
+Signed weights are what x86 with VNNI multiplies fast. One scale per activation tensor means that a text's neighbours in
+the batch can move its answer a little; `parity` measures by how much.
 """
 
 import logging
@@ -36,6 +36,7 @@ def quantise(source: Path, target: Path, config: QuantiseConfig) -> None:
     """
     model = onnx.load(source)
     strip(model)  # the quantiser fails on the shapes that the exporter records
+    last = _last_matrix(model.graph)
     operators = ["MatMul", "Gather"] if config.embedding else ["MatMul"]
     with _quiet():
         quantize_dynamic(
@@ -44,7 +45,7 @@ def quantise(source: Path, target: Path, config: QuantiseConfig) -> None:
             op_types_to_quantize=operators,
             per_channel=config.per_channel,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=[_last_matrix(model.graph)],
+            nodes_to_exclude=[last, f"{last}_MatMul"],  # the quantiser renames a Gemm that it takes apart
         )
     quantised = onnx.load(target)
     strip(quantised)

@@ -1,6 +1,8 @@
-"""The runtime that other deployments take: text in, scores and decisions out, with onnxruntime, tokenizers and numpy alone.
+"""The runtime that other deployments take: text in, scores and decisions out, with onnxruntime, tokenizers and numpy
+alone.
 
-Imports nothing of this project but the manifest's check, so the same file runs where torch and transformers are not installed.
+Imports nothing of this project but the manifest's check, so the same file runs where torch and transformers are not
+installed.
 """
 
 import json
@@ -18,6 +20,10 @@ from pipelines.bundle.manifest import BundleError, verify
 
 FP32 = "onnx/model.onnx"
 INT8 = "onnx/model_quantized.onnx"
+
+# A text is cut to this many characters per token the model can read before it is tokenised: one of a million characters
+# would otherwise take three seconds and 600 MB to tokenise, only to be cut afterwards.
+_CHARACTERS_PER_TOKEN = 64
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,8 @@ class Classifier:
         Args:
             folder: the bundle.
             file: which ONNX file of it, relative to the folder.
-            threads: threads of one forward pass. Explicit, because onnxruntime would size its pool to the host and not to the
-                container. Tokenising is one call per text and uses the calling thread alone.
+            threads: threads of one forward pass. Explicit, because onnxruntime would size its pool to the host and not
+                to the container. Tokenising is one call per text and uses the calling thread alone.
             check: compare every file with the manifest first.
 
         Raises:
@@ -107,15 +113,17 @@ class Classifier:
     def encode(self, texts: Sequence[str], contexts: Sequence[str | None] | None = None) -> list[list[int]]:
         """Return the token ids of every text (or pair of text and context), cut at the model's length, not padded."""
         if contexts is None:
-            return [self.tokenizer.encode(well_formed(text)).ids for text in texts]
+            return [self.tokenizer.encode(self._readable(text)).ids for text in texts]
         if len(contexts) != len(texts):
             raise ValueError(f"{len(texts)} texts but {len(contexts)} contexts")
         return [
-            self.tokenizer.encode(well_formed(text), None if context is None else well_formed(context)).ids
+            self.tokenizer.encode(self._readable(text), None if context is None else self._readable(context)).ids
             for text, context in zip(texts, contexts, strict=True)
         ]
 
-    def forward(self, rows: Sequence[Sequence[int]], length: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def forward(
+        self, rows: Sequence[Sequence[int]], length: int = 0
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Run one batch: n rows of token ids, padded to the longest of them or to `length`, whichever is more.
 
         Returns:
@@ -127,15 +135,21 @@ class Classifier:
         for row, tokens in enumerate(rows):
             ids[row, : len(tokens)] = tokens
             mask[row, : len(tokens)] = 1
-        logits, probabilities = self.session.run(["logits", "probabilities"], {"input_ids": ids, "attention_mask": mask})
+        logits, probabilities = self.session.run(
+            ["logits", "probabilities"], {"input_ids": ids, "attention_mask": mask}
+        )
         return logits, probabilities
 
     def actions(self, probabilities: NDArray[np.float32]) -> dict[str, NDArray[np.bool_] | None]:
         """Return for every action whether to take it, bool [n]: the score of its label reaches its threshold.
 
-        An action whose operating point the data could not support is None: nobody may read a "no" out of a missing threshold.
+        An action whose operating point the data could not support is None: nobody may read a "no" out of a missing
+        threshold.
         """
         return decide(probabilities, self.labels, self.operating_points)
+
+    def _readable(self, text: str) -> str:
+        return well_formed(text[: self.tokenizer.truncation["max_length"] * _CHARACTERS_PER_TOKEN])
 
 
 def decide(
@@ -150,7 +164,9 @@ def decide(
 
 
 def well_formed(text: str) -> str:
-    """Return `text` with lone surrogates replaced by U+FFFD; they can't be encoded, and the tokenizer would raise on them."""
+    """Return `text` with lone surrogates replaced by U+FFFD; they can't be encoded, and the tokenizer would raise on
+    them.
+    """
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -164,7 +180,9 @@ def _tokenizer(folder: Path) -> Any:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the Rust side raises bare Exception for every cause
         raise BundleError(f"{path}: can't be opened as a tokenizer ({error}).") from None
-    tokenizer.enable_truncation(int(_json(folder, "tokenizer_config.json")["model_max_length"]), strategy="longest_first")
+    tokenizer.enable_truncation(
+        int(_json(folder, "tokenizer_config.json")["model_max_length"]), strategy="longest_first"
+    )
     tokenizer.no_padding()
     return tokenizer
 

@@ -1,0 +1,5 @@
+"""Encoders, their tokenizer, the losses that respect what is unknown, and the folds that keep an exported model plain."""
+
+from pipelines.models.checkpoint import Checkpoint
+
+__all__ = ["Checkpoint"]

@@ -1,0 +1,100 @@
+"""Measure how right the candidates are, on every corpus's test split by itself, with the baselines beside them.
+
+Reads PreparedData and candidates, returns Measurements: per label, per slice and against each corpus's own bit.
+    python train.py pipeline=evaluate
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from pipelines.artifacts.folder import Slot
+from pipelines.artifacts.progress import say
+from pipelines.corpora import PreparedData
+from pipelines.measure.accuracy import AccuracyConfig, validation_notes
+from pipelines.measure.baselines import BaselineConfig, fit_baselines
+from pipelines.measure.evaluation import Scored, headlines, measure_corpus, score, split_by_corpus
+from pipelines.measure.measurements import Measurements, write_figures
+from pipelines.measure.predictor import Predictor
+from pipelines.report.accuracy import accuracy_table
+from pipelines.settings.errors import UserError
+from pipelines.taxonomy import Taxonomy
+
+PREDICTIONS = "predictions.npz"
+MAJORITY, NGRAM, NGRAM_ALONE = "majority", "char n-grams", "char n-grams, this corpus alone"
+
+
+@dataclass
+class EvaluateConfig:
+    """How candidates are measured and what they are compared with."""
+
+    accuracy: AccuracyConfig
+    baselines: BaselineConfig
+
+
+def run(
+    config: EvaluateConfig,
+    data: PreparedData,
+    candidates: Mapping[str, Predictor],
+    taxonomy: Taxonomy,
+    slot: Slot,
+) -> Measurements:
+    """Measure `candidates` and the baselines.
+
+    Writes `measurements.json` and, for paired comparisons later, `predictions.npz`: `ids` `[n]`, `labels` `[l]` and
+    every candidate's probabilities, float32 `[n, l]`, under its name.
+
+    Raises:
+        UserError: no test or training rows, a candidate with other labels or with NaN, or a value out of range.
+    """
+    _check(config, candidates)
+    parts = split_by_corpus(data, taxonomy, config.accuracy)
+    test, validation = data.split("test"), data.split("validation")
+    say("evaluate: fitting the baselines")
+    baselines = fit_baselines(data.split("train"), taxonomy, config.baselines)
+    scored = {}
+    for name, candidate in {**candidates, MAJORITY: baselines.majority, NGRAM: baselines.ngram}.items():
+        say(f"evaluate: scoring with {name}")
+        splits = (score(name, candidate, rows, len(taxonomy.labels)) for rows in (test, validation))
+        scored[name] = Scored(*splits)
+    corpora = {}
+    for name, part in parts.items():
+        say(f"evaluate: measuring on {name}")
+        alone = {}
+        if name in baselines.official:
+            splits = (test.select(part.test), validation.select(part.validation))
+            alone[NGRAM_ALONE] = Scored(*(score(NGRAM_ALONE, baselines.official[name], rows, 1) for rows in splits))
+        corpora[name] = measure_corpus(part, scored, alone, taxonomy, config.accuracy)
+    figures = {
+        "threshold": config.accuracy.threshold,
+        "labels": validation_notes(
+            {name: part.rows for name, part in parts.items()},
+            {name: part.authored for name, part in parts.items()},
+            taxonomy,
+        ),
+        "corpora": corpora,
+    }
+    with slot.fill(Measurements) as draft:
+        write_figures(draft.folder, figures)
+        _write_predictions(draft.folder / PREDICTIONS, list(test["id"]), taxonomy, scored)
+        for name in candidates:
+            draft.metrics.update(headlines(name, scored[name].test, parts, taxonomy, config.accuracy))
+    Console(stderr=True).print(accuracy_table(figures))
+    return Measurements.open(slot.path)
+
+
+def _check(config: EvaluateConfig, candidates: Mapping[str, Predictor]) -> None:
+    config.accuracy.check()
+    config.baselines.check()
+    taken = sorted({MAJORITY, NGRAM, NGRAM_ALONE, "ids", "labels"} & set(candidates))
+    if taken:
+        raise UserError(f"evaluate: a candidate can't be called '{taken[0]}': evaluate uses that name itself.")
+
+
+def _write_predictions(path: Path, ids: Sequence[str], taxonomy: Taxonomy, scored: Mapping[str, Scored]) -> None:
+    """Write arrays of strings and float32 alone, so that the file opens with `allow_pickle=False`."""
+    probabilities = {name: scores.test for name, scores in scored.items()}
+    np.savez_compressed(path, ids=np.array(ids), labels=np.array(taxonomy.labels), **probabilities)

@@ -1,0 +1,161 @@
+"""Build a multi-label classifier: from our own sizes, from a hub name, or from any folder in Hugging Face layout."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+from pipelines.models.tokenizer import TokenizerConfig
+from pipelines.settings.errors import UserError
+from pipelines.taxonomy import Taxonomy
+
+
+_POSITIONAL = re.compile(r"(position|token_type)_embeddings\.weight$")
+
+
+@dataclass
+class EncoderConfig:
+    """An encoder's size, or where to load one.
+
+    Attributes:
+        source: hub name or folder; null builds the size below and learns a vocabulary from the training text.
+        max_length: tokens per text, special tokens included.
+        dropout: on hidden states during fine-tuning.
+    """
+
+    name: str
+    source: str | None
+    layers: int
+    hidden: int
+    heads: int
+    intermediate: int
+    max_length: int
+    dropout: float
+    tokenizer: TokenizerConfig
+
+
+def check(config: EncoderConfig) -> None:
+    """Raise UserError for sizes that can't be built."""
+    if config.source is None and config.hidden % config.heads:
+        raise UserError(f"encoder {config.name}: hidden={config.hidden} must be a multiple of heads={config.heads}.")
+    if config.max_length < 8 or not 0 <= config.dropout < 1:
+        raise UserError(f"encoder {config.name}: max_length must be at least 8 and dropout in [0, 1).")
+
+
+def build_classifier(
+    config: EncoderConfig, tokenizer: PreTrainedTokenizerBase, taxonomy: Taxonomy, seed: int
+) -> PreTrainedModel:
+    """Return a randomly initialised classifier of the configured size (root first, then the harms, in taxonomy order)."""
+    torch.manual_seed(seed)
+    return BertForSequenceClassification(bert_config(config, tokenizer, config.dropout, **_label_options(taxonomy)))
+
+
+def bert_config(
+    config: EncoderConfig, tokenizer: PreTrainedTokenizerBase, dropout: float, **labels: Any
+) -> BertConfig:
+    """Return the architecture of our own sizes, a plain BERT with one token type."""
+    return BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=config.hidden,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        intermediate_size=config.intermediate,
+        max_position_embeddings=config.max_length,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=0.0,
+        type_vocab_size=1,
+        initializer_range=0.05,  # suits widths of a few hundred better than BERT's 0.02
+        pad_token_id=tokenizer.pad_token_id,
+        **labels,
+    )
+
+
+def load_classifier(
+    source: str, taxonomy: Taxonomy, max_length: int, dropout: float, seed: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """Load an encoder and its tokenizer and give it a fresh head for the taxonomy's labels.
+
+    Only safetensors weights are read: a pickle could run code.
+
+    Raises:
+        UserError: the name or folder can't be loaded, or tokenizer and embedding matrix disagree.
+    """
+    torch.manual_seed(seed)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            source,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            dtype=torch.float32,
+            hidden_dropout_prob=dropout,
+            **_label_options(taxonomy),
+        )
+    except (OSError, ValueError, KeyError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"encoder.source={source}: could not be loaded ({first}). Give a folder in Hugging Face layout with "
+            "model.safetensors, or, with a network, the name of a hub model that has one."
+        ) from None
+    if len(tokenizer) > model.config.vocab_size:
+        raise UserError(
+            f"encoder.source={source}: the tokenizer has {len(tokenizer)} tokens but the model only "
+            f"{model.config.vocab_size} embeddings. The folder mixes two models."
+        )
+    tokenizer.model_max_length = min(max_length, model.config.max_position_embeddings)
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    return model, tokenizer
+
+
+def copy_layers(teacher: PreTrainedModel, student: PreTrainedModel) -> list[str]:
+    """Initialise `student` from `teacher` wherever shapes allow; return the names of the parameters copied.
+
+    Encoder layers are taken evenly spaced, first and last included (DistilBERT's and TinyBERT's uniform layer mapping).
+    """
+    chosen = _evenly_spaced(teacher.config.num_hidden_layers, student.config.num_hidden_layers)
+    source = teacher.state_dict()
+    target = student.state_dict()
+    copied = []
+    for name, weight in target.items():
+        origin = source.get(_origin(name, chosen))
+        if origin is not None and _POSITIONAL.search(name):
+            origin = origin[: len(weight)]  # a shorter student keeps the positions it has
+        if origin is not None and origin.shape == weight.shape:
+            weight.copy_(origin)
+            copied.append(name)
+    return copied
+
+
+def _label_options(taxonomy: Taxonomy) -> dict[str, Any]:
+    return {
+        "num_labels": len(taxonomy.labels),
+        "id2label": dict(enumerate(taxonomy.labels)),
+        "label2id": {label: index for index, label in enumerate(taxonomy.labels)},
+        "problem_type": "multi_label_classification",
+    }
+
+
+def _evenly_spaced(have: int, want: int) -> Sequence[int]:
+    if want == 1:
+        return [have - 1]
+    return [round(index * (have - 1) / (want - 1)) for index in range(want)] if want <= have else list(range(have))
+
+
+def _origin(name: str, chosen: Sequence[int]) -> str:
+    before, found, after = name.partition(".layer.")
+    if not found:
+        return name
+    index, _, rest = after.partition(".")
+    position = int(index)
+    return f"{before}.layer.{chosen[position]}.{rest}" if position < len(chosen) else ""

@@ -1,0 +1,301 @@
+"""From labelled comments to a published bundle: every step in order, each skipped when its fingerprint is already there.
+
+`Release` is the whole graph. Asking it for one artifact makes what that artifact needs and nothing else, so
+`pipeline=evaluate` alone and `pipeline=release` run the same code; `inputs.VERB=FOLDER` puts another artifact in a step's place.
+    python train.py                                   everything, on the embedded authored corpus
+    python train.py experiment=public corpora.root=../shared/corpora
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipelines import benchmark, calibrate, distill, evaluate, export, finetune, gate, prepare, pretrain, publish
+from pipelines.artifacts.fingerprint import code_fingerprint, fingerprint
+from pipelines.artifacts.folder import Artifact, Slot
+from pipelines.artifacts.progress import say
+from pipelines.bundle.bundle import Bundle
+from pipelines.bundle.runtime import FP32, INT8
+from pipelines.corpora import PreparedData
+from pipelines.corpora.schema import CorpusConfig
+from pipelines.corpora.source import CorporaConfig
+from pipelines.measure.measurements import Measurements
+from pipelines.measure.predictor import BundlePredictor, CheckpointPredictor
+from pipelines.measure.verdict import Verdict
+from pipelines.models import Checkpoint
+from pipelines.models.encoder import EncoderConfig
+from pipelines.models.pretrained import PretrainedEncoder
+from pipelines.settings.errors import UserError, did_you_mean
+from pipelines.taxonomy import Taxonomy, TaxonomyConfig, load
+from pipelines.tracking import store
+from pipelines.tracking.store import TrackingConfig
+
+Made = TypeVar("Made", bound=Artifact)
+
+
+@dataclass
+class InputsConfig:
+    """A finished artifact to use in place of what a verb would make; null makes it (or finds it made)."""
+
+    prepare: str | None
+    pretrain: str | None
+    finetune: str | None
+    distill: str | None
+    calibrate: str | None
+    export: str | None
+    evaluate: str | None
+    benchmark: str | None
+    gate: str | None
+
+
+@dataclass
+class Config:
+    """Everything `configs/train.yaml` composes. Values live in `configs/`, types and checks here.
+
+    Attributes:
+        pipeline: the verb to run.
+        output: folder of all artifacts.
+        threads: processor threads for training and scoring; 0 takes all that this process may use.
+    """
+
+    pipeline: str
+    output: str
+    seed: int
+    threads: int
+    inputs: InputsConfig
+    taxonomy: TaxonomyConfig
+    corpora: CorporaConfig
+    corpus: dict[str, CorpusConfig]
+    mixture: prepare.MixtureConfig
+    encoder: EncoderConfig
+    student: EncoderConfig
+    pretrain: pretrain.PretrainConfig
+    finetune: finetune.FinetuneConfig
+    distill: distill.DistillConfig
+    calibrate: calibrate.CalibrateConfig
+    export: export.ExportConfig
+    evaluate: evaluate.EvaluateConfig
+    benchmark: benchmark.BenchmarkConfig
+    gate: gate.GateConfig
+    publish: publish.PublishConfig
+    tracking: TrackingConfig
+
+
+class Release:
+    """The steps of one configuration. Each property is a finished artifact, made on first use."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.taxonomy: Taxonomy = load(config.taxonomy)
+        prepare.select(config.mixture, config.corpus, self.taxonomy)
+        publish.check(config.publish)
+        self.output = Path(config.output)
+
+    @cached_property
+    def prepare(self) -> PreparedData:
+        """Corpora in the canonical schema, split without leaks."""
+        c = self.config
+        corpora = {name: c.corpus[name] for name in c.mixture.weights}
+        limits = {"max_bad_share": c.corpora.max_bad_share, "max_characters": c.corpora.max_characters}
+        files = prepare.content_hashes(corpora, c.corpora)
+        return self._step(
+            PreparedData,
+            "prepare",
+            {"mixture": c.mixture, "corpora": corpora, "limits": limits, "files": files},
+            {},
+            lambda slot: prepare.run(c.mixture, c.corpora, c.corpus, self.taxonomy, slot),
+        )
+
+    @cached_property
+    def pretrain(self) -> PretrainedEncoder | None:
+        """An encoder pre-trained on the mixture's text; None when the encoder comes from elsewhere or epochs is 0."""
+        c = self.config
+        if self.config.inputs.pretrain is None and (c.encoder.source is not None or c.pretrain.epochs == 0):
+            return None
+        return self._step(
+            PretrainedEncoder,
+            "pretrain",
+            {"pretrain": c.pretrain, "encoder": c.encoder, "seed": c.seed},
+            {"data": self.prepare},
+            lambda slot: pretrain.run(c.pretrain, c.encoder, self.prepare, c.seed, slot),
+        )
+
+    @cached_property
+    def finetune(self) -> Checkpoint:
+        """The teacher."""
+        c = self.config
+        return self._step(
+            Checkpoint,
+            "finetune",
+            {"finetune": c.finetune, "encoder": c.encoder, "weights": c.mixture.weights, "seed": c.seed},
+            {"data": self.prepare, "start": self.pretrain},
+            lambda slot: finetune.run(
+                c.finetune, c.encoder, self.prepare, self.pretrain, c.mixture.weights, self.taxonomy, c.seed, slot
+            ),
+        )
+
+    @cached_property
+    def distill(self) -> Checkpoint:
+        """The student."""
+        c = self.config
+        return self._step(
+            Checkpoint,
+            "distill",
+            {"distill": c.distill, "student": c.student, "weights": c.mixture.weights, "seed": c.seed},
+            {"data": self.prepare, "teacher": self.finetune},
+            lambda slot: distill.run(
+                c.distill, c.student, self.prepare, self.finetune, c.mixture.weights, self.taxonomy, c.seed, slot
+            ),
+        )
+
+    @cached_property
+    def calibrate(self) -> Checkpoint:
+        """The student with calibrated scores and operating points."""
+        c = self.config
+        return self._step(
+            Checkpoint,
+            "calibrate",
+            {"calibrate": c.calibrate, "seed": c.seed},
+            {"data": self.prepare, "checkpoint": self.distill},
+            lambda slot: calibrate.run(c.calibrate, self.prepare, self.distill, self.taxonomy, c.seed, slot),
+        )
+
+    @cached_property
+    def export(self) -> Bundle:
+        """The student as ONNX, with its parity figures."""
+        c = self.config
+        return self._step(
+            Bundle,
+            "export",
+            {"export": c.export},
+            {"data": self.prepare, "checkpoint": self.calibrate},
+            lambda slot: export.run(c.export, self.calibrate, self._texts("validation"), slot),
+        )
+
+    @cached_property
+    def evaluate(self) -> Measurements:
+        """Accuracy of teacher, student and int8 student beside the baselines, per corpus."""
+        c = self.config
+
+        def make(slot: Slot) -> Measurements:
+            candidates = {
+                "teacher": CheckpointPredictor(self.finetune),
+                "student fp32": BundlePredictor(self.export, FP32),
+                "student int8": BundlePredictor(self.export, INT8),
+            }
+            return evaluate.run(c.evaluate, self.prepare, candidates, self.taxonomy, slot)
+
+        inputs = {"data": self.prepare, "teacher": self.finetune, "bundle": self.export}
+        return self._step(Measurements, "evaluate", {"evaluate": c.evaluate}, inputs, make)
+
+    @cached_property
+    def benchmark(self) -> Measurements:
+        """Latency and throughput of the bundle's runtimes."""
+        c = self.config
+        return self._step(
+            Measurements,
+            "benchmark",
+            {"benchmark": c.benchmark},
+            {"data": self.prepare, "bundle": self.export},
+            lambda slot: benchmark.run(c.benchmark, self.export, self._texts("test"), slot),
+        )
+
+    @cached_property
+    def gate(self) -> Verdict:
+        """Whether the bundle may replace the baseline."""
+        c = self.config
+        baseline = self._baseline()
+        return self._step(
+            Verdict,
+            "gate",
+            {"gate": c.gate},
+            {"data": self.prepare, "candidate": self.export, "baseline": baseline},
+            lambda slot: gate.run(c.gate, self.export, baseline, self.prepare, slot),
+        )
+
+    @cached_property
+    def publish(self) -> Bundle:
+        """The published bundle: model card, measurements, registry version."""
+        c = self.config
+        return self._step(
+            Bundle,
+            "publish",
+            {"publish": c.publish},
+            {"bundle": self.export, "accuracy": self.evaluate, "latency": self.benchmark, "verdict": self.gate},
+            lambda slot: publish.run(
+                c.publish, self.export, self.prepare, self.evaluate, self.benchmark, self.gate, slot
+            ),
+        )
+
+    def _step(
+        self,
+        kind: type[Made],
+        verb: str,
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, Artifact | None],
+        make: Callable[[Slot], Made],
+    ) -> Made:
+        """Open the artifact that was given or already made; make it otherwise, in an MLflow run of its own."""
+        given = getattr(self.config.inputs, verb, None)
+        if given is not None:
+            return kind.open(given)
+        made_from = {role: artifact.fingerprint for role, artifact in inputs.items() if artifact is not None}
+        identity = fingerprint(settings, made_from, self.taxonomy.to_dict(), code_fingerprint(verb))
+        slot = Slot(self.output / verb / identity[:12], identity, made_from)
+        if slot.finished:
+            say(f"{verb}: already made, {slot.path}")
+            return kind.open(slot.path)
+        say(f"{verb}: starting")
+        with store.run(verb, plain(settings), nested=True):
+            artifact = make(slot)
+            store.log(artifact.metrics, artifact.path)
+        say(f"{verb}: done, {artifact.path}")
+        return artifact
+
+    def _texts(self, split: str) -> list[str]:
+        return list(self.prepare.split(split)["text"])
+
+    def _baseline(self) -> Bundle | None:
+        reference = self.config.gate.baseline
+        if reference is None:
+            return None
+        if Path(reference).is_dir():
+            return Bundle.at(reference)
+        found = store.find_bundle(reference, self.output / "baselines")
+        if found is None:
+            say(f"gate: nothing is registered as {reference} yet; absolute floors only")
+            return None
+        return Bundle.at(found)
+
+
+VERBS = ("release", *(field.name for field in fields(InputsConfig)), "publish")
+
+
+def run(config: Config) -> Artifact:
+    """Make the artifact of `config.pipeline` and everything it needs, inside one MLflow parent run.
+
+    Raises:
+        UserError: whatever a user can mend; finished steps stay finished.
+    """
+    if config.pipeline not in VERBS:
+        raise UserError(f"pipeline={config.pipeline}: no such verb.{did_you_mean(config.pipeline, VERBS)}")
+    release = Release(config)
+    store.connect(config.tracking, release.output)
+    verb = "publish" if config.pipeline == "release" else config.pipeline
+    with store.run(config.pipeline, {"seed": config.seed, "mixture": config.mixture.name}, nested=False):
+        artifact: Artifact | None = getattr(release, verb)
+        if artifact is None:
+            raise UserError("pretrain: nothing to do: encoder.source is set or pretrain.epochs is 0.")
+        store.log(artifact.metrics)
+    return artifact
+
+
+def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as plain nested data for tracking."""
+    return {
+        key: asdict(value) if hasattr(value, "__dataclass_fields__") else value  # type: ignore[call-overload]
+        for key, value in settings.items()
+        if key not in ("corpora", "files")
+    }

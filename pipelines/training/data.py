@@ -1,0 +1,74 @@
+"""Prepared rows → what Trainer iterates: token ids, lengths and packed targets. One place decides row weights."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from datasets import Dataset, Features, List, Value
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+from pipelines.corpora.labels import any_of_matrix, label_matrix
+from pipelines.models.tokenizer import encode
+from pipelines.taxonomy import Taxonomy
+from pipelines.training.targets import pack
+
+
+def labelled(
+    rows: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    taxonomy: Taxonomy,
+    weights: Mapping[str, float],
+    teacher: NDArray[np.float32] | None = None,
+) -> Dataset:
+    """Return a dataset with `input_ids`, `length` and `labels` (packed targets).
+
+    Args:
+        weights: loss weight of one row per corpus; its order also numbers the corpora in the targets.
+        teacher: teacher logits `[n, l]` for the same rows.
+    """
+    corpora = list(weights)
+    names = list(rows["corpus"])
+    packed = pack(
+        label_matrix(rows, taxonomy),
+        any_of_matrix(rows, taxonomy),
+        teacher,
+        np.array([weights[name] for name in names], np.float32),
+        np.array([corpora.index(name) for name in names], np.int64),
+    )
+    return _dataset(encode(tokenizer, list(rows["text"]), list(rows["context"])), packed)
+
+
+def unlabelled(
+    rows: Dataset, tokenizer: PreTrainedTokenizerBase, teacher: NDArray[np.float32], weight: float
+) -> Dataset:
+    """Return unlabelled texts with nothing known but the teacher's logits `[n, l]`."""
+    unknown = np.full_like(teacher, np.nan)
+    count = len(rows)
+    packed = pack(
+        unknown, np.zeros(teacher.shape, bool), teacher, np.full(count, weight, np.float32), np.zeros(count, np.int64)
+    )
+    return _dataset(encode(tokenizer, list(rows["text"])), packed)
+
+
+def informative(rows: Dataset, taxonomy: Taxonomy) -> Dataset:
+    """Return the rows that say anything: at least one known label, or a set of harms of which one holds."""
+    known = ~np.isnan(label_matrix(rows, taxonomy))
+    says = known.any(axis=1) | any_of_matrix(rows, taxonomy).any(axis=1)
+    return rows.select(np.flatnonzero(says))
+
+
+def positive_weights(rows: Dataset, taxonomy: Taxonomy, limit: float) -> NDArray[np.float32]:
+    """Return float32 `[l]`: √(negatives / positives) between 1 and `limit`, 1 where a class is missing.
+
+    The square root keeps rare labels audible without letting a handful of rows dominate; `calibrate` undoes the shift.
+    """
+    truth = label_matrix(rows, taxonomy)
+    positives, negatives = (truth == 1).sum(axis=0), (truth == 0).sum(axis=0)
+    ratio = np.sqrt(negatives / np.maximum(positives, 1))
+    return np.where((positives > 0) & (negatives > 0), np.clip(ratio, 1.0, limit), 1.0).astype(np.float32)
+
+
+def _dataset(ids: list[list[int]], packed: NDArray[np.float32]) -> Dataset:
+    columns = {"input_ids": ids, "length": [len(row) for row in ids], "labels": list(packed)}
+    features = Features(input_ids=List(Value("int32")), length=Value("int32"), labels=List(Value("float32")))
+    return Dataset.from_dict(columns, features=features)

@@ -1,0 +1,192 @@
+"""Masked-language-model pre-training of our own sizes: packed rows, loss on masked positions only, exact resume."""
+
+import math
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import Tensor, nn
+from torch.optim import AdamW, Muon, Optimizer
+from transformers import BertForMaskedLM, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments, get_scheduler
+from transformers.trainer_utils import get_last_checkpoint
+
+from pipelines.training.packing import EMPTY
+from pipelines.training.trainer import LineProgress, bf16_helps
+
+
+@dataclass
+class MaskedLMConfig:
+    """Hyper-parameters of pre-training.
+
+    Attributes:
+        rows_per_batch: packed rows of the encoder's max_length tokens.
+        mask_share: share of tokens to predict.
+        decay: share of all steps over which the learning rate falls to 0, at the end (warm-up, plateau, decay).
+        muon_learning_rate: for the encoder's matrices; everything else is trained by AdamW at learning_rate.
+        saves: how many checkpoints to resume from are written over the run.
+    """
+
+    learning_rate: float
+    muon_learning_rate: float
+    rows_per_batch: int
+    mask_share: float
+    warmup_steps: int
+    decay: float
+    weight_decay: float
+    saves: int
+
+
+class PackedMaskedLM(BertForMaskedLM):
+    """A BERT with its masked-language-model head, fed packed rows; only masked positions reach the head."""
+
+    def forward(self, input_ids: Tensor, segments: Tensor, position_ids: Tensor, original: Tensor) -> dict[str, Tensor]:
+        """Return the mean cross-entropy over masked positions.
+
+        Args:
+            input_ids, segments, position_ids: int64 `[b, s]`.
+            original: int64 `[b, s]`, the hidden token where one is to be predicted, EMPTY elsewhere.
+        """
+        visible = segments[:, None, :, None] == segments[:, None, None, :]
+        hidden = self.bert(input_ids, attention_mask=visible, position_ids=position_ids).last_hidden_state
+        masked = original != EMPTY
+        logits = self.cls(hidden[masked])
+        return {"loss": nn.functional.cross_entropy(logits.float(), original[masked])}
+
+
+class MaskingCollator:
+    """Choose the tokens to predict: 85 % become [MASK], 7 % a random token, 8 % stay (BERT's scheme, fewer left as they are)."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, share: float) -> None:
+        self.share, self.mask, self.size = share, tokenizer.mask_token_id, len(tokenizer)
+        self.special = torch.tensor(sorted(tokenizer.all_special_ids))
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Return int64 tensors `[b, s]`: input_ids, segments, position_ids, original."""
+        batch = {
+            name: torch.from_numpy(np.stack([np.asarray(row[name], np.int64) for row in rows]))
+            for name in ("input_ids", "segments", "position_ids")
+        }
+        ids = batch["input_ids"]
+        chosen = (torch.rand(ids.shape) < self.share) & ~torch.isin(ids, self.special)
+        fate = torch.rand(ids.shape)
+        replaced = torch.where(fate < 0.85, self.mask, torch.randint(len(self.special), self.size, ids.shape))
+        batch["original"] = torch.where(chosen, ids, EMPTY)
+        batch["input_ids"] = torch.where(chosen & (fate < 0.92), replaced, ids)
+        return batch
+
+
+class MuonAdamW(Optimizer):
+    """Muon for the encoder's weight matrices, AdamW for embeddings, norms and biases, behind one optimizer's interface.
+
+    Muon: Jordan et al., 2024; update scaled to AdamW's RMS as in Liu et al., "Muon is Scalable for LLM Training" (2025).
+    """
+
+    def __init__(self, model: PackedMaskedLM, config: MaskedLMConfig) -> None:
+        matrices, vectors, others = _groups(model)
+        decay = config.weight_decay
+        self.parts: list[Optimizer] = [
+            Muon(matrices, lr=config.muon_learning_rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+            AdamW(
+                [{"params": others, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}],
+                lr=config.learning_rate,
+                betas=(0.9, 0.98),
+            ),
+        ]
+        super().__init__([*matrices, *others, *vectors], {})
+        self._share_groups()
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Update all parameters."""
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return both optimizers' states."""
+        return {str(index): part.state_dict() for index, part in enumerate(self.parts)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore both optimizers' states."""
+        for index, part in enumerate(self.parts):
+            part.load_state_dict(state_dict[str(index)])
+        self._share_groups()
+
+    def _share_groups(self) -> None:
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+
+def train_masked_lm(
+    model: PackedMaskedLM,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Dataset,
+    held_out: Dataset,
+    epochs: float,
+    config: MaskedLMConfig,
+    scratch: Path,
+    seed: int,
+) -> dict[str, float]:
+    """Train `model` in place, continuing from the last checkpoint in `scratch`; return held-out loss and tokens seen."""
+    steps = max(1, math.ceil(len(rows) / config.rows_per_batch * epochs))
+    optimizer = MuonAdamW(model, config)
+    schedule = get_scheduler(
+        "warmup_stable_decay",
+        optimizer,
+        num_warmup_steps=min(config.warmup_steps, steps // 4),
+        num_training_steps=steps,
+        scheduler_specific_kwargs={"num_decay_steps": int(config.decay * steps), "min_lr_ratio": 0.02},
+    )
+    trainer = Trainer(
+        model=model,
+        args=_arguments(config, steps, scratch, seed),
+        train_dataset=rows,
+        eval_dataset=held_out,
+        data_collator=MaskingCollator(tokenizer, config.mask_share),
+        optimizers=(optimizer, schedule),
+        callbacks=[LineProgress("pretrain")],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(scratch)) if scratch.is_dir() else None)
+    torch.manual_seed(seed)  # the held-out positions to predict are drawn by the collator
+    held_out_loss = trainer.evaluate()["eval_loss"]
+    per_row = float(np.mean([(np.asarray(row) != EMPTY).sum() for row in held_out["segments"]]))
+    return {
+        "held_out_loss": round(float(held_out_loss), 4),
+        "million_tokens": round(steps * config.rows_per_batch * per_row / 1e6, 3),
+    }
+
+
+def _arguments(config: MaskedLMConfig, steps: int, scratch: Path, seed: int) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(scratch),
+        max_steps=steps,
+        per_device_train_batch_size=config.rows_per_batch,
+        per_device_eval_batch_size=config.rows_per_batch,
+        bf16=bf16_helps(),
+        save_strategy="steps",
+        save_steps=max(1, steps // config.saves),
+        save_total_limit=1,
+        logging_steps=50,
+        label_names=["original"],
+        prediction_loss_only=True,
+        remove_unused_columns=False,
+        seed=seed,
+        data_seed=seed,
+        disable_tqdm=not sys.stderr.isatty(),
+        report_to=[],
+        dataloader_pin_memory=torch.cuda.is_available(),
+        use_cpu=not torch.cuda.is_available(),
+    )
+
+
+def _groups(model: PackedMaskedLM) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
+    """Return the encoder's matrices, all vectors, and the remaining (embedding and head) matrices."""
+    matrices, vectors, others = [], [], []
+    named: Iterable[tuple[str, nn.Parameter]] = model.named_parameters()
+    for name, parameter in named:
+        group = vectors if parameter.ndim < 2 else matrices if "encoder.layer" in name else others
+        group.append(parameter)
+    return matrices, vectors, others

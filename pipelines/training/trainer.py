@@ -1,0 +1,263 @@
+"""Train a classifier with `transformers.Trainer`: masked losses, early stopping, best weights kept, exact resume after a kill."""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+from transformers import (
+    DataCollatorWithPadding,
+    EarlyStoppingCallback,
+    EvalPrediction,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer_utils import get_last_checkpoint
+
+from pipelines.artifacts.progress import say
+from pipelines.models.losses import partial_label_loss, soft_target_loss
+from pipelines.models.predict import probabilities
+from pipelines.settings.errors import UserError
+from pipelines.training.targets import unpack, unpack_array
+
+
+@dataclass
+class TrainingConfig:
+    """Hyper-parameters of one training run, shared by teacher and student.
+
+    Attributes:
+        warmup: share of all steps with a rising learning rate.
+        evaluations_per_epoch: how often validation is scored and a checkpoint for resume is written.
+        patience: evaluations without improvement before training stops.
+        bf16: null uses it where the processor has it.
+        harm_weight: loss weight of one harm, the root having weight 1.
+        max_positive_weight: limit of the class-imbalance weight; 1 switches it off.
+        token_masking: share of tokens replaced by [MASK] while training.
+    """
+
+    learning_rate: float
+    epochs: float
+    batch_size: int
+    accumulate: int
+    warmup: float
+    weight_decay: float
+    evaluations_per_epoch: float
+    patience: int
+    bf16: bool | None
+    harm_weight: float
+    max_positive_weight: float
+    token_masking: float
+
+
+class RowLoss:
+    """The training loss over packed targets: hard labels where known, plus the teacher's where `soft_share` is above 0."""
+
+    def __init__(
+        self, positive_weight: NDArray[np.float32], harm_weight: float, soft_share: float = 0.0, temperature: float = 1.0
+    ) -> None:
+        self.positive_weight = torch.from_numpy(positive_weight)
+        self.label_weight = torch.full_like(self.positive_weight, harm_weight)
+        self.label_weight[0] = 1.0
+        self.soft_share, self.temperature = soft_share, temperature
+
+    def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        """Return the mean over the rows of the whole accumulated batch; Trainer counts `labels` cells, not rows."""
+        logits, targets = outputs.logits, unpack(labels)
+        weight, positive = self.label_weight.to(logits.device), self.positive_weight.to(logits.device)
+        loss = partial_label_loss(logits, targets.truth, targets.any_of, weight, positive)
+        if self.soft_share:
+            taught = ~torch.isnan(targets.teacher).all(dim=1)
+            soft = soft_target_loss(logits, targets.teacher, weight, self.temperature)
+            loss = torch.where(taught, (1 - self.soft_share) * loss + self.soft_share * soft, loss)
+        rows = len(labels) if num_items_in_batch is None else num_items_in_batch / labels.shape[1]
+        return (loss * targets.weight).sum() / rows
+
+
+def fit(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    train: Dataset,
+    validation: Dataset,
+    loss: RowLoss,
+    config: TrainingConfig,
+    scratch: Path,
+    seed: int,
+    name: str,
+) -> dict[str, float]:
+    """Train `model` in place and leave its best weights in it.
+
+    A run killed half-way continues from the last checkpoint in `scratch` to the bit (same machine, same threads).
+
+    Returns:
+        Best validation score, epochs run and final training loss.
+
+    Raises:
+        UserError: nothing to train on, or the loss is no longer a number.
+    """
+    if not len(train) or not len(validation):
+        raise UserError(f"{name}: {len(train)} training and {len(validation)} validation rows; both are needed.")
+    trainer = Trainer(
+        model=model,
+        args=_arguments(config, len(train), scratch, seed),
+        train_dataset=train,
+        eval_dataset=validation,
+        data_collator=_Collator(tokenizer, pad_to_multiple_of=8),
+        compute_loss_func=loss,
+        compute_metrics=validation_score,
+        callbacks=[EarlyStoppingCallback(config.patience), LineProgress(name)],
+    )
+    trainer.remove_callback(PrinterCallback)  # stdout belongs to the verb's JSON line
+    masking = model.register_forward_pre_hook(_TokenMasking(tokenizer, config.token_masking), with_kwargs=True)
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(scratch)) if scratch.is_dir() else None)
+    masking.remove()
+    return _summary(trainer, name)
+
+
+def validation_score(prediction: EvalPrediction) -> dict[str, float]:
+    """Return the figure that model selection maximises: ROC AUC averaged so that corpora count alike.
+
+    Within a corpus the root counts as much as all its harms together; a label known in one class only takes no part.
+    Threshold-free, because thresholds are set after training, by `calibrate`.
+    """
+    targets = unpack_array(prediction.label_ids)
+    scores = probabilities(np.asarray(prediction.predictions, np.float32))
+    truth, corpus = targets.truth.numpy(), targets.corpus.numpy()
+    found = []
+    for index in np.unique(corpus):
+        rows = corpus == index
+        areas = [_auc(truth[rows, label], scores[rows, label]) for label in range(truth.shape[1])]
+        harms = [area for area in areas[1:] if area is not None]
+        parts = ([areas[0]] if areas[0] is not None else []) + ([float(np.mean(harms))] if harms else [])
+        if parts:
+            found.append(float(np.mean(parts)))
+    return {"score": float(np.mean(found)) if found else 0.0}
+
+
+def _auc(truth: NDArray[np.float32], scores: NDArray[np.float32]) -> float | None:
+    known = ~np.isnan(truth)
+    return float(roc_auc_score(truth[known], scores[known])) if len(np.unique(truth[known])) == 2 else None
+
+
+def bf16_helps() -> bool:
+    """Return whether this machine multiplies bfloat16 natively (CUDA, or a CPU with AVX512-BF16)."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # without it bf16 is emulated and slower
+    return bool(probe())
+
+
+def _arguments(config: TrainingConfig, rows: int, scratch: Path, seed: int) -> TrainingArguments:
+    steps_per_epoch = math.ceil(rows / (config.batch_size * config.accumulate))
+    interval = max(1, math.ceil(steps_per_epoch / config.evaluations_per_epoch))
+    return TrainingArguments(
+        output_dir=str(scratch),
+        learning_rate=config.learning_rate,
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=128,
+        gradient_accumulation_steps=config.accumulate,
+        warmup_steps=config.warmup,
+        weight_decay=config.weight_decay,
+        bf16=bf16_helps() if config.bf16 is None else config.bf16,
+        train_sampling_strategy="group_by_length",
+        length_column_name="length",
+        eval_strategy="steps",
+        eval_steps=interval,
+        save_strategy="steps",
+        save_steps=interval,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="score",
+        greater_is_better=True,
+        logging_steps=max(1, min(50, interval)),
+        seed=seed,
+        data_seed=seed,
+        disable_tqdm=not sys.stderr.isatty(),
+        report_to=[],
+        dataloader_pin_memory=torch.cuda.is_available(),
+        use_cpu=not torch.cuda.is_available(),
+    )
+
+
+def _summary(trainer: Trainer, name: str) -> dict[str, float]:
+    history: Sequence[dict[str, Any]] = trainer.state.log_history
+    losses = [entry["loss"] for entry in history if "loss" in entry]
+    if not losses or not math.isfinite(losses[-1]):
+        raise UserError(f"{name}: the training loss is {losses[-1] if losses else 'missing'}; lower the learning rate.")
+    return {
+        "validation_score": float(trainer.state.best_metric or 0.0),
+        "epochs": round(float(trainer.state.epoch or 0.0), 3),
+        "loss": float(losses[-1]),
+    }
+
+
+class _Collator(DataCollatorWithPadding):
+    """Pad a batch to a multiple of 8 tokens and stack its packed targets."""
+
+    def __call__(self, features: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Return `input_ids`, `attention_mask` int64 `[b, s]` and `labels` float32."""
+        labels = torch.tensor(np.stack([np.asarray(feature["labels"], np.float32) for feature in features]))
+        batch = super().__call__([{"input_ids": feature["input_ids"]} for feature in features])
+        return {**batch, "labels": labels}
+
+
+class _TokenMasking:
+    """A forward hook that hides a share of the tokens in training mode only: cheap augmentation for small vocabularies."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, share: float) -> None:
+        self.share, self.mask = share, tokenizer.mask_token_id
+        self.kept = torch.tensor(sorted(tokenizer.all_special_ids))
+
+    def __call__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Return the arguments of `forward` with some `input_ids` replaced by [MASK]."""
+        if not model.training or not self.share:
+            return args, kwargs
+        ids = kwargs["input_ids"]
+        chosen = torch.rand(ids.shape, device=ids.device) < self.share
+        chosen &= ~torch.isin(ids, self.kept.to(ids.device))
+        return args, {**kwargs, "input_ids": ids.masked_fill(chosen, self.mask)}
+
+
+class LineProgress(TrainerCallback):
+    """Plain progress lines with an ETA where there is no terminal to draw a bar on."""
+
+    def __init__(self, name: str, seconds: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.name, self.seconds, self.clock = name, seconds, clock
+        self.start = self.last = clock()
+        self.first_step = 0
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Start the clock; a resumed run counts from the step it resumes at."""
+        self.start = self.last = self.clock()
+        self.first_step = state.global_step
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Say where training is, at most every few seconds."""
+        now = self.clock()
+        if not args.disable_tqdm or now - self.last < self.seconds:
+            return
+        self.last = now
+        done = state.global_step - self.first_step
+        left = (now - self.start) / done * (state.max_steps - state.global_step)
+        say(f"{self.name}: step {state.global_step}/{state.max_steps}, at most {left:.0f} s left")
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Say what validation gave."""
+        score = kwargs.get("metrics", {}).get("eval_score")
+        if args.disable_tqdm and score is not None:
+            say(f"{self.name}: epoch {state.epoch:.2f}, validation score {score:.4f}")
