@@ -51,14 +51,13 @@ def job(composed: DictConfig) -> None:
     try:
         config = to_typed(composed, release.Config)
         set_up(config.threads)
-        artifact = release.run(config)
+        artifact, code = release.run(config)
     except UserError as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise  # the sweep goes on with its other jobs and exits with 1
         stop(error)
     line = {"verb": config.pipeline, "artifact": os.path.relpath(artifact.path), "metrics": dict(artifact.metrics)}
     print(json.dumps(line, ensure_ascii=False, separators=(",", ":")), flush=True)
-    code = artifact.metrics.get("exit_code", 0)
     if code and HydraConfig.get().mode != RunMode.MULTIRUN:
         raise SystemExit(code)
 
@@ -73,6 +72,7 @@ def set_up(threads: int) -> None:
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
         logging.disable_progress_bar()
+    logging.set_verbosity_error()  # load reports of heads that are meant to be new
 
 
 def print_help(config: object) -> None:

@@ -13,7 +13,7 @@ import torch
 from pipelines.artifacts.folder import Slot, write_json
 from pipelines.corpora import PreparedData
 from pipelines.corpora.labels import label_matrix
-from pipelines.measure.operating_points import OperatingPointConfig, calibrate_operating_points
+from pipelines.measure.operating_points import OperatingPointsConfig, calibrate_operating_points
 from pipelines.models import Checkpoint
 from pipelines.models.checkpoint import save_checkpoint
 from pipelines.models.fold import fold_calibration
@@ -31,7 +31,7 @@ class CalibrateConfig:
     """
 
     min_rows: int
-    operating_points: OperatingPointConfig
+    operating_points: OperatingPointsConfig
 
 
 def run(

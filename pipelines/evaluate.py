@@ -7,6 +7,7 @@ Reads PreparedData and candidates, returns Measurements: per label, per slice an
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -24,7 +25,7 @@ from pipelines.settings.errors import UserError
 from pipelines.taxonomy import Taxonomy
 
 PREDICTIONS = "predictions.npz"
-MAJORITY, NGRAM, NGRAM_ALONE = "majority", "char n-grams", "char n-grams, this corpus alone"
+MAJORITY, NGRAM, NGRAM_ALONE = "majority", "char n-grams", "char n-grams, own corpus"
 
 
 @dataclass
@@ -58,8 +59,7 @@ def run(
     scored = {}
     for name, candidate in {**candidates, MAJORITY: baselines.majority, NGRAM: baselines.ngram}.items():
         say(f"evaluate: scoring with {name}")
-        splits = (score(name, candidate, rows, len(taxonomy.labels)) for rows in (test, validation))
-        scored[name] = Scored(*splits)
+        scored[name] = Scored(*(score(name, candidate, rows, len(taxonomy.labels)) for rows in (test, validation)))
     corpora = {}
     for name, part in parts.items():
         say(f"evaluate: measuring on {name}")
@@ -96,5 +96,5 @@ def _check(config: EvaluateConfig, candidates: Mapping[str, Predictor]) -> None:
 
 def _write_predictions(path: Path, ids: Sequence[str], taxonomy: Taxonomy, scored: Mapping[str, Scored]) -> None:
     """Write arrays of strings and float32 alone, so that the file opens with `allow_pickle=False`."""
-    probabilities = {name: scores.test for name, scores in scored.items()}
-    np.savez_compressed(path, ids=np.array(ids), labels=np.array(taxonomy.labels), **probabilities)
+    arrays: dict[str, Any] = {name: scores.test for name, scores in scored.items()}
+    np.savez_compressed(path, ids=np.array(ids), labels=np.array(taxonomy.labels), **arrays)

@@ -18,7 +18,7 @@ from pipelines.artifacts.folder import Slot, write_json
 from pipelines.artifacts.progress import say
 from pipelines.corpora import PreparedData
 from pipelines.corpora.read import Rejection, Row, read_corpus, read_unlabelled
-from pipelines.corpora.schema import SPLITS, CorpusConfig, check, features
+from pipelines.corpora.schema import SPLITS, CorpusConfig, CorpusFile, Join, Unlabelled, check, features
 from pipelines.corpora.source import CorporaConfig, locate
 from pipelines.corpora.split import assign_splits, drop_leaks
 from pipelines.settings.errors import UserError, did_you_mean
@@ -60,7 +60,7 @@ def run(
 
 
 def select(config: MixtureConfig, known: Mapping[str, CorpusConfig], taxonomy: Taxonomy) -> dict[str, CorpusConfig]:
-    """Return the mixture's corpora, each checked against the taxonomy; raise UserError for a name that is not configured."""
+    """Return the mixture's corpora, each checked against the taxonomy; raise UserError for an unknown name."""
     for name, weight in config.weights.items():
         if name not in known:
             raise UserError(f"mixture.weights: no corpus '{name}'.{did_you_mean(name, known)}")
@@ -74,7 +74,8 @@ def content_hashes(chosen: Mapping[str, CorpusConfig], corpora: CorporaConfig) -
     """Return the sha256 of every file that will be read: the pinned one where it is enforced, else of what is there."""
     hashes = {}
     for name, corpus in chosen.items():
-        sources = [*corpus.files, *corpus.unlabelled, *([corpus.join] if corpus.join else [])]
+        sources: list[CorpusFile | Unlabelled | Join] = [*corpus.files, *corpus.unlabelled]
+        sources += [corpus.join] if corpus.join else []
         for source in sources:
             pinned = source.sha256 if corpora.verify else ""
             found = pinned or file_sha256(locate(corpus, source.path, source.sha256, corpora))
@@ -89,7 +90,7 @@ def _refuse_if_too_bad(name: str, good: list[Row], bad: list[Rejection], limit: 
     first = bad[0]
     raise UserError(
         f"corpus '{name}': {len(bad)} of {len(good) + len(bad)} rows are bad, more than corpora.max_bad_share={limit}. "
-        f"First: {first.file}, row {first.row}, {first.reason}. "
+        f"First: {first.file}, row {first.row}: {first.field + ': ' if first.field else ''}{first.reason}. "
         + "; ".join(f"{count} × {reason}" for reason, count in reasons.most_common(5))
     )
 
@@ -101,9 +102,7 @@ def _write_splits(folder: Path, rows: list[Row], taxonomy: Taxonomy) -> None:
         Dataset.from_dict(columns, features=schema).save_to_disk(str(folder / split), num_shards=1)
 
 
-def _write_unlabelled(
-    folder: Path, chosen: Mapping[str, CorpusConfig], corpora: CorporaConfig, kept: list[Row]
-) -> int:
+def _write_unlabelled(folder: Path, chosen: Mapping[str, CorpusConfig], corpora: CorporaConfig, kept: list[Row]) -> int:
     """Write every text that may be learnt from without a label: none that validation or test will measure."""
     measured = {row["text_key"] for row in kept if row["split"] != "train"}
     seen: set[str] = set()
@@ -119,7 +118,8 @@ def _write_unlabelled(
     rows = list(fresh())
     schema = Features({name: Value("string") for name in names})
     Dataset.from_dict({name: [row[name] for row in rows] for name in names}, features=schema).save_to_disk(
-        str(folder / "unlabelled"), num_shards=1  # an empty dataset needs its one shard to be opened again
+        str(folder / "unlabelled"),
+        num_shards=1,  # an empty dataset needs its one shard to be opened again
     )
     return len(rows)
 

@@ -16,7 +16,7 @@ from pipelines.corpora import PreparedData
 from pipelines.models.encoder import EncoderConfig, bert_config, check
 from pipelines.models.initialise import look_at_neighbours
 from pipelines.models.pretrained import PretrainedEncoder
-from pipelines.models.tokenizer import learn_tokenizer
+from pipelines.models.tokenizer import learn_tokenizer, save_tokenizer
 from pipelines.settings.errors import UserError
 from pipelines.training.masked_lm import MaskedLMConfig, PackedMaskedLM, train_masked_lm
 from pipelines.training.packing import pack, pieces
@@ -48,7 +48,7 @@ def run(config: PretrainConfig, encoder: EncoderConfig, data: PreparedData, seed
             model, tokenizer, rows, held_out, config.epochs, config.training, draft.folder / "scratch", seed
         )
         model.save_pretrained(draft.folder)
-        tokenizer.save_pretrained(draft.folder)
+        save_tokenizer(tokenizer, draft.folder)
         draft.metrics.update(summary, vocabulary=len(tokenizer), parameters=model.num_parameters())
     return PretrainedEncoder.open(slot.path)
 

@@ -54,7 +54,7 @@ def run(
     check(config)
     version = f"{config.version}+{slot.fingerprint[:8]}"
     measured = {"accuracy": accuracy.figures, "latency": latency.figures, "gate": read_json(verdict.path / "verdict.json")}
-    header = _header(config, bundle, data, version)
+    header = {**_header(config, bundle, data, version), "export": bundle.fingerprint, "gate": verdict.fingerprint}
     with slot.fill(Bundle) as draft:
         shutil.rmtree(draft.folder)
         shutil.copytree(bundle.path, draft.folder, ignore=shutil.ignore_patterns("artifact.json", "manifest.json"))

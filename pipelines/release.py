@@ -207,6 +207,11 @@ class Release:
         """Whether the bundle may replace the baseline."""
         c = self.config
         baseline = self._baseline()
+        if baseline is not None and baseline.manifest.get("export") == self.export.fingerprint:
+            earlier = self.output / "gate" / str(baseline.manifest["gate"])[:12]
+            if (earlier / "artifact.json").is_file():
+                say(f"gate: this bundle is the baseline itself; {earlier} stands")
+                return Verdict.open(earlier)
         return self._step(
             Verdict,
             "gate",
@@ -273,8 +278,11 @@ class Release:
 VERBS = ("release", *(field.name for field in fields(InputsConfig)), "publish")
 
 
-def run(config: Config) -> Artifact:
+def run(config: Config) -> tuple[Artifact, int]:
     """Make the artifact of `config.pipeline` and everything it needs, inside one MLflow parent run.
+
+    Returns:
+        The artifact, and the exit code: the gate's where the verb includes it, else 0.
 
     Raises:
         UserError: whatever a user can mend; finished steps stay finished.
@@ -289,7 +297,7 @@ def run(config: Config) -> Artifact:
         if artifact is None:
             raise UserError("pretrain: nothing to do: encoder.source is set or pretrain.epochs is 0.")
         store.log(artifact.metrics)
-    return artifact
+    return artifact, release.gate.exit_code if verb in ("gate", "publish") else 0
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class ParityConfig:
     Attributes:
         texts: at most this many texts are compared, spread evenly over those given.
         neighbours: other texts that share the batch when their influence is measured.
-        padding: padding tokens added when their influence is measured.
+        padding: padding tokens added, up to the model's length, when their influence is measured.
         max_logit_difference: largest |Δlogit| between the checkpoint and the fp32 file that still passes.
     """
 
@@ -119,7 +119,7 @@ class _Scores:
         for index, row in enumerate(track(rows, "export: parity")):
             alone.append(classifier.forward([row]))
             among.append(classifier.forward([row, *_neighbours(rows, index, config.neighbours)]))
-            padded.append(classifier.forward([row], length=len(row) + config.padding))
+            padded.append(classifier.forward([row], length=min(len(row) + config.padding, classifier.max_length)))
         return cls(classifier, _first_rows(alone), _first_rows(among), _first_rows(padded))
 
     def parity(self, source: str, logits: Logits, scores: Probabilities) -> FileParity:

@@ -86,6 +86,11 @@ class Classifier:
         points = _json(folder, "operating_points.json")["actions"]
         return cls(_session(folder, file, threads), tokenizer, labels, int(config["pad_token_id"] or 0), points)
 
+    @property
+    def max_length(self) -> int:
+        """Tokens per text that the model can read, special tokens included."""
+        return int(self.tokenizer.truncation["max_length"])
+
     def predict(
         self, texts: Sequence[str], contexts: Sequence[str | None] | None = None, batch_size: int = 32
     ) -> Predictions:
@@ -149,7 +154,7 @@ class Classifier:
         return decide(probabilities, self.labels, self.operating_points)
 
     def _readable(self, text: str) -> str:
-        return well_formed(text[: self.tokenizer.truncation["max_length"] * _CHARACTERS_PER_TOKEN])
+        return well_formed(text[: self.max_length * _CHARACTERS_PER_TOKEN])
 
 
 def decide(

@@ -16,7 +16,7 @@ def label_matrix(rows: Dataset, taxonomy: Taxonomy) -> NDArray[np.float32]:
 
 
 def any_of_matrix(rows: Dataset, taxonomy: Taxonomy) -> NDArray[np.bool_]:
-    """Return bool `[n, 1 + harms]`: the set of labels of which at least one holds (all False where a row states none)."""
+    """Return bool `[n, 1 + harms]`: the labels of which at least one holds (all False where a row states none)."""
     members = np.zeros((len(rows), len(taxonomy.labels)), dtype=bool)
     for index, names in enumerate(rows["any_of"]):
         for name in names or ():

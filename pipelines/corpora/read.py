@@ -1,4 +1,4 @@
-"""The declarative reader: raw CSV, TSV, JSON or JSONL rows in, canonical rows and rejections out. No corpus has code of its own.
+"""The declarative reader: raw CSV, TSV, JSON or JSONL rows in, canonical rows and rejections out; no code per corpus.
 
 A bad row is reported with file, row number and reason, and never costs its neighbours; texts never appear in a report.
 """
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.corpora.normalise import text_key
-from pipelines.corpora.schema import CorpusConfig, CorpusFile, LabelRule
+from pipelines.corpora.schema import DIRECT_COLUMNS, AttributeFlags, CorpusConfig, CorpusFile, LabelRule
 from pipelines.corpora.source import CorporaConfig, locate, text_id
+from pipelines.settings.errors import did_you_mean
 from pipelines.taxonomy import Taxonomy
 
 Row = dict[str, Any]
@@ -34,7 +35,7 @@ class Rejection:
         return asdict(self)
 
 
-class _BadRow(Exception):
+class _BadRowError(Exception):
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(reason)
         self.field, self.reason = field, reason
@@ -49,15 +50,14 @@ def read_corpus(
         Canonical rows (with `file_split` still to be turned into `split`) and rejections, both in file order.
     """
     rows: list[Row] = []
-    rejected: list[Rejection] = []
-    joined = _read_join(corpus, config)
+    joined, rejected = _read_join(name, corpus, config)
     for file in corpus.files:
         path = locate(corpus, file.path, file.sha256, config)
         needed = _needed_columns(corpus, file)
         for number, raw in _raw_rows(path, corpus.encoding):
             try:
                 rows.append(_canonical(name, corpus, file, number, _checked(raw, needed), joined, config, taxonomy))
-            except _BadRow as bad:
+            except _BadRowError as bad:
                 rejected.append(Rejection(name, file.path, number, bad.field, bad.reason))
     return rows, rejected
 
@@ -67,33 +67,76 @@ def read_unlabelled(name: str, corpus: CorpusConfig, config: CorporaConfig) -> I
     for source in corpus.unlabelled:
         path = locate(corpus, source.path, source.sha256, config)
         for number, raw in _raw_rows(path, corpus.encoding):
-            for column in source.columns:
-                text = str((raw or {}).get(column) or "").strip()[: config.max_characters]
+            for column in source.columns if isinstance(raw, dict) else ():
+                text = str(raw.get(column) or "").strip()[: config.max_characters]
                 if text and not _has_surrogates(text):
                     row_id = text_id(name, source.path, str(number), column)
                     yield {"id": row_id, "text": text, "corpus": name, "text_key": text_key(text)}
 
 
 def _raw_rows(path: Path, encoding: str) -> Iterator[tuple[int, Any]]:
-    """Yield `(row number, raw mapping or the reason it has none)`; undecodable bytes become surrogates, judged per row."""
+    """Yield `(row number, what the row holds, or the _BadRowError that says why it can't be read)`.
+
+    Bytes that are not valid in the encoding become surrogates, which are judged row by row.
+    """
     with path.open(encoding=encoding, errors="surrogateescape", newline="") as stream:
         if path.suffix == ".json":
-            try:
-                yield from enumerate(json.load(stream), 1)
-            except json.JSONDecodeError as error:
-                yield 0, f"not valid JSON: {error}"
+            yield from _json_rows(stream.read())
         elif path.suffix == ".jsonl":
-            yield from ((number, _json_line(line)) for number, line in enumerate(stream, 1) if line.strip())
+            yield from ((number, _parsed(line)) for number, line in enumerate(stream, 1) if line.strip())
         else:
-            reader = csv.DictReader(stream, delimiter="\t" if path.suffix == ".tsv" else ",")
-            yield from enumerate(reader, 1)
+            yield from _table_rows(stream.readlines(), "\t" if path.suffix == ".tsv" else ",")
 
 
-def _json_line(line: str) -> Any:
+def _json_rows(text: str) -> Iterator[tuple[int, Any]]:
+    content = _parsed(text)
+    if isinstance(content, list):
+        yield from enumerate(content, 1)
+    elif isinstance(content, _BadRowError):
+        yield 0, content
+    else:
+        yield 0, _BadRowError("", f"not a list of rows but {type(content).__name__}")
+
+
+def _parsed(text: str) -> Any:
     try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        return f"not valid JSON: {error}"
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return _BadRowError("", f"not valid JSON: {error}")
+
+
+def _table_rows(lines: list[str], delimiter: str) -> Iterator[tuple[int, Any]]:
+    """Yield the records below the header; of a malformed record only the first line is given up.
+
+    A quote that is never closed swallows the lines below it: reading on at the second line gets them back.
+    """
+    header, at = _record(lines, 0, delimiter)
+    if not isinstance(header, list) or not header:
+        yield 0, _BadRowError("", "no header")
+        return
+    number = 0
+    while at < len(lines):
+        fields, after = _record(lines, at, delimiter)
+        if fields == []:  # a blank line
+            at = after
+            continue
+        number += 1
+        if isinstance(fields, list) and len(fields) == len(header):
+            at = after
+            yield number, dict(zip(header, fields, strict=True))
+        else:
+            at += 1
+            many = f"{len(fields)} fields, the header has {len(header)}" if isinstance(fields, list) else fields
+            yield number, _BadRowError("", f"malformed row: {many}")
+
+
+def _record(lines: list[str], at: int, delimiter: str) -> tuple[list[str] | str, int]:
+    """Return the fields of the record at line `at` (or what is wrong with it), and where the next record starts."""
+    reader = csv.reader((lines[index] for index in range(at, len(lines))), delimiter=delimiter, strict=True)
+    try:
+        return next(reader, []), at + reader.line_num
+    except csv.Error as error:
+        return str(error), at + 1
 
 
 def _needed_columns(corpus: CorpusConfig, file: CorpusFile) -> set[str]:
@@ -107,22 +150,19 @@ def _needed_columns(corpus: CorpusConfig, file: CorpusFile) -> set[str]:
         needed |= {column for rule in _rules(corpus, file) for column in rule.when}
     if corpus.official:
         needed.add(corpus.official.column)
+    if corpus.attribute_flags:
+        needed.add(corpus.attribute_flags.column)
     return needed
 
 
 def _checked(raw: Any, needed: set[str]) -> dict[str, Any]:
-    if isinstance(raw, str):
-        raise _BadRow("", raw)
+    if isinstance(raw, _BadRowError):
+        raise raw
     if not isinstance(raw, dict):
-        raise _BadRow("", f"not an object but {type(raw).__name__}")
+        raise _BadRowError("", f"not an object but {type(raw).__name__}")
     missing = sorted(column for column in needed if column not in raw)
     if missing:
-        raise _BadRow(missing[0], "missing column")
-    if None in raw:
-        raise _BadRow("", "malformed row: more fields than the header has")
-    short = [column for column in raw if raw[column] is None and column in needed]
-    if short and all(isinstance(value, str | None) for value in raw.values()) and list(raw)[-1] in short:
-        raise _BadRow(short[0], "malformed row: fewer fields than the header has")
+        raise _BadRowError(missing[0], "missing column")
     return raw
 
 
@@ -136,15 +176,18 @@ def _canonical(
     config: CorporaConfig,
     taxonomy: Taxonomy,
 ) -> Row:
-    row: Row = dict.fromkeys(("context", "group", "channel", "target", "role", "severity", "stance", "slice", "official"))
+    row: Row = dict.fromkeys((*DIRECT_COLUMNS, "slice", "official"))
     row |= dict.fromkeys(taxonomy.labels) | {"any_of": [], "target_attributes": []} | dict(corpus.constants)
     extra = joined.get(str(raw[corpus.join.key]), {}) if corpus.join else {}
     for column, source in corpus.columns.items():
         value = {**raw, **extra}.get(source)
-        row[column] = value if value not in ("", None) else row[column]
+        if value is not None and not (isinstance(value, str) and not value.strip()):
+            row[column] = value
     row["text"] = _text(row["text"], "text", config)
     if row["context"] is not None:
         row["context"] = _text(str(row["context"])[: config.max_characters], "context", config)
+    if row["group"] is not None:
+        row["group"] = _decoded(str(row["group"]), "group")
     _label(row, corpus, file, raw, taxonomy)
     _check_axes(row, taxonomy)
     if corpus.official:
@@ -157,12 +200,16 @@ def _canonical(
 
 def _text(value: Any, field: str, config: CorporaConfig) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise _BadRow(field, "empty text")
+        raise _BadRowError(field, "empty text")
     if len(value) > config.max_characters:
-        raise _BadRow(field, f"longer than {config.max_characters} characters")
+        raise _BadRowError(field, f"longer than {config.max_characters} characters")
+    return _decoded(value, field).strip()
+
+
+def _decoded(value: str, field: str) -> str:
     if _has_surrogates(value):
-        raise _BadRow(field, "bytes that are not valid in the file's encoding")
-    return value.strip()
+        raise _BadRowError(field, "bytes that are not valid in the file's encoding")
+    return value
 
 
 def _has_surrogates(text: str) -> bool:
@@ -172,17 +219,23 @@ def _has_surrogates(text: str) -> bool:
 def _label(row: Row, corpus: CorpusConfig, file: CorpusFile, raw: dict[str, Any], taxonomy: Taxonomy) -> None:
     if corpus.harm_list:
         listed = raw[corpus.harm_list]
-        unknown = [harm for harm in listed if harm not in taxonomy.harms] if isinstance(listed, list) else [str(listed)]
-        if unknown:
-            raise _BadRow(corpus.harm_list, f"unknown label value '{unknown[0]}'")
+        if not isinstance(listed, list):
+            raise _BadRowError(corpus.harm_list, "not a list of harms")
+        for harm in listed:
+            if not isinstance(harm, str) or harm not in taxonomy.harms:
+                near = did_you_mean(str(harm), taxonomy.harms)
+                raise _BadRowError(corpus.harm_list, f"unknown label value {_shown(harm)}.{near}")
         row |= {harm: int(harm in listed) for harm in taxonomy.harms}
     else:
         rule = _matching_rule(_rules(corpus, file), raw)
         row |= {**rule.set, **rule.axes, "any_of": list(rule.any_of), "slice": rule.slice}
+        row["target_attributes"] = [*row["target_attributes"], *rule.target_attributes]
+        if corpus.attribute_flags and "target" in rule.axes:
+            row["target_attributes"] += _flagged(corpus.attribute_flags, raw)
     try:
         row[taxonomy.root.id] = taxonomy.derive_root(row, row[taxonomy.root.id])
     except ValueError as error:
-        raise _BadRow(taxonomy.root.id, f"contradictory labels: {error}") from None
+        raise _BadRowError(taxonomy.root.id, f"contradictory labels: {error}") from None
 
 
 def _rules(corpus: CorpusConfig, file: CorpusFile) -> list[LabelRule]:
@@ -194,20 +247,37 @@ def _matching_rule(rules: list[LabelRule], raw: dict[str, Any]) -> LabelRule:
         if all(str(raw[column]).strip() in values for column, values in rule.when.items()):
             return rule
     columns = sorted({column for rule in rules for column in rule.when})
-    values = ", ".join(f"{column}={str(raw[column])[:20]!r}" for column in columns)
-    raise _BadRow(",".join(columns), f"unknown label value: {values}")
+    values = ", ".join(f"{column}={_shown(raw[column])}" for column in columns)
+    raise _BadRowError(",".join(columns), f"unknown label value: {values}")
+
+
+def _flagged(flags: AttributeFlags, raw: dict[str, Any]) -> list[str]:
+    values = raw[flags.column]
+    if not isinstance(values, list) or len(values) != len(flags.attributes) or not all(v in (0, 1) for v in values):
+        raise _BadRowError(flags.column, f"not a list of {len(flags.attributes)} zeros and ones")
+    return [name for name, value in zip(flags.attributes, values, strict=True) if value]
+
+
+def _shown(value: Any) -> str:
+    """Return a raw value for a report, or only its size where it might be a piece of somebody's text."""
+    text = str(value)
+    return repr(text) if len(text) <= 20 and text.isascii() and text.isprintable() else f"of {len(text)} characters"
 
 
 def _check_axes(row: Row, taxonomy: Taxonomy) -> None:
     for axis, values in taxonomy.axes.items():
         if row[axis] is not None and row[axis] not in values:
-            raise _BadRow(axis, f"unknown value '{str(row[axis])[:20]}'")
-    unknown = [name for name in row["target_attributes"] if name not in taxonomy.group_attributes]
+            raise _BadRowError(axis, f"unknown value {_shown(row[axis])}.{did_you_mean(str(row[axis]), values)}")
+    attributes = row["target_attributes"]
+    if not isinstance(attributes, list):
+        raise _BadRowError("target_attributes", "not a list")
+    unknown = [name for name in attributes if name not in taxonomy.group_attributes]
     if unknown:
-        raise _BadRow("target_attributes", f"unknown value '{str(unknown[0])[:20]}'")
+        near = did_you_mean(str(unknown[0]), taxonomy.group_attributes)
+        raise _BadRowError("target_attributes", f"unknown value {_shown(unknown[0])}.{near}")
     severity = row["severity"]
-    if severity is not None and not (isinstance(severity, int) and 0 <= severity <= taxonomy.max_severity):
-        raise _BadRow("severity", f"not an integer between 0 and {taxonomy.max_severity}")
+    if severity is not None and not (type(severity) is int and 0 <= severity <= taxonomy.max_severity):
+        raise _BadRowError("severity", f"not an integer between 0 and {taxonomy.max_severity}")
 
 
 def _official(corpus: CorpusConfig, raw: dict[str, Any]) -> int | None:
@@ -218,12 +288,21 @@ def _official(corpus: CorpusConfig, raw: dict[str, Any]) -> int | None:
     return 0 if value in corpus.official.negative else None
 
 
-def _read_join(corpus: CorpusConfig, config: CorporaConfig) -> dict[str, dict[str, Any]]:
+def _read_join(
+    name: str, corpus: CorpusConfig, config: CorporaConfig
+) -> tuple[dict[str, dict[str, Any]], list[Rejection]]:
+    """Return the second table by key; a bad row of it costs the first table's rows nothing but these columns."""
     if corpus.join is None:
-        return {}
-    path = locate(corpus, corpus.join.path, corpus.join.sha256, config)
-    wanted = corpus.join.columns
-    table = {}
-    for _, raw in _raw_rows(path, corpus.encoding):
-        table[str(raw[corpus.join.key])] = {column: raw[source] for column, source in wanted.items()}
-    return table
+        return {}, []
+    join = corpus.join
+    table: dict[str, dict[str, Any]] = {}
+    rejected = []
+    for number, raw in _raw_rows(locate(corpus, join.path, join.sha256, config), corpus.encoding):
+        try:
+            row = _checked(raw, {join.key, *join.columns.values()})
+            table[str(row[join.key])] = {
+                column: _decoded(str(row[source] or ""), source) for column, source in join.columns.items()
+            }
+        except _BadRowError as bad:
+            rejected.append(Rejection(name, join.path, number, bad.field, bad.reason))
+    return table, rejected

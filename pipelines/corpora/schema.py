@@ -1,5 +1,6 @@
 """The canonical row and the schema of `configs/corpus/*.yaml`: what a corpus says, declared, not programmed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from datasets import Features, List, Value
@@ -20,6 +21,7 @@ class LabelRule:
         set: label → 1 or 0; a label not named stays unknown.
         any_of: harms of which at least one holds.
         axes: fixed values of other axes (target, stance, …).
+        target_attributes: what the hit group is hit for.
         slice: the corpus's own fine label, reported separately.
         reading: files of the same reading are labelled by this rule (a test file may be annotated more finely).
     """
@@ -28,6 +30,7 @@ class LabelRule:
     set: dict[str, int] = field(default_factory=dict)
     any_of: list[str] = field(default_factory=list)
     axes: dict[str, str] = field(default_factory=dict)
+    target_attributes: list[str] = field(default_factory=list)
     slice: str | None = None
     reading: str = "default"
 
@@ -59,6 +62,14 @@ class Unlabelled:
     path: str
     sha256: str
     columns: list[str]
+
+
+@dataclass
+class AttributeFlags:
+    """A raw column that holds one 0 or 1 per group attribute, in this order; read where the rule states a target."""
+
+    column: str
+    attributes: list[str]
 
 
 @dataclass
@@ -96,6 +107,7 @@ class CorpusConfig:
     constants: dict[str, str] = field(default_factory=dict)
     rules: list[LabelRule] = field(default_factory=list)
     harm_list: str | None = None
+    attribute_flags: AttributeFlags | None = None
     join: Join | None = None
     unlabelled: list[Unlabelled] = field(default_factory=list)
     official: Official | None = None
@@ -106,8 +118,7 @@ class CorpusConfig:
 
 def features(taxonomy: Taxonomy) -> Features:
     """Return the Arrow types of the canonical row: one nullable int8 column for the root and for every harm."""
-    text_columns = ("id", "text", "context", "corpus", "split", "group", "channel", "target", "role", "stance", "slice", "text_key")
-    types = {name: Value("string") for name in text_columns}
+    types = {name: Value("string") for name in ("id", "corpus", "split", *DIRECT_COLUMNS, "slice", "text_key")}
     types |= {name: Value("int8") for name in (*taxonomy.labels, "severity", "official")}
     types |= {name: List(Value("string")) for name in ("any_of", "target_attributes")}
     return Features(types)
@@ -126,7 +137,9 @@ def check(name: str, corpus: CorpusConfig, taxonomy: Taxonomy) -> None:
             raise UserError(f"{where}: {file.path}: unknown split '{file.split}'.{did_you_mean(file.split, SPLITS)}")
         readings = {rule.reading for rule in corpus.rules}
         if corpus.harm_list is None and file.reading not in readings:
-            raise UserError(f"{where}: {file.path}: no rules for reading '{file.reading}'.{did_you_mean(file.reading, readings)}")
+            near = did_you_mean(file.reading, readings)
+            raise UserError(f"{where}: {file.path}: no rules for reading '{file.reading}'.{near}")
+    _check_attributes(where, corpus.attribute_flags.attributes if corpus.attribute_flags else (), taxonomy)
     for rule in corpus.rules:
         _check_rule(where, rule, taxonomy)
     if corpus.official:
@@ -135,14 +148,21 @@ def check(name: str, corpus: CorpusConfig, taxonomy: Taxonomy) -> None:
         raise UserError(f"{where}: validation_share + test_share must be at least 0 and below 1.")
 
 
+def _check_attributes(where: str, names: Iterable[str], taxonomy: Taxonomy) -> None:
+    for name in names:
+        if name not in taxonomy.group_attributes:
+            raise UserError(f"{where}: no group attribute '{name}'.{did_you_mean(name, taxonomy.group_attributes)}")
+
+
 def _check_rule(where: str, rule: LabelRule, taxonomy: Taxonomy) -> None:
-    for label, value in rule.set.items():
+    for label, known in rule.set.items():
         taxonomy.index(label)
-        if value not in (0, 1):
-            raise UserError(f"{where}: set.{label} must be 1 or 0 (leave a label out when it is unknown), got {value}.")
+        if known not in (0, 1):
+            raise UserError(f"{where}: set.{label} must be 1 or 0 (leave a label out when it is unknown), got {known}.")
     for label in rule.any_of:
         if label not in taxonomy.harms:
             raise UserError(f"{where}: any_of: no harm '{label}'.{did_you_mean(label, taxonomy.harms)}")
+    _check_attributes(where, rule.target_attributes, taxonomy)
     for axis, value in rule.axes.items():
         if axis not in taxonomy.axes:
             raise UserError(f"{where}: no axis '{axis}'.{did_you_mean(axis, taxonomy.axes)}")

@@ -1,8 +1,8 @@
-"""Where a corpus file comes from: a local root laid out like clones, or a download at the pinned commit; hash-checked either way."""
+"""Where a corpus file comes from: a local root laid out like clones, or a download at the pinned commit. Hash-checked."""
 
 import hashlib
-import urllib.error
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import torch.hub
@@ -47,30 +47,36 @@ def locate(corpus: CorpusConfig, path: str, sha256: str, config: CorporaConfig) 
     elif config.root is not None:
         found = Path(config.root) / corpus.folder / path
     else:
-        found = _download(corpus, path, config)
+        found = _download(corpus, path, sha256 if config.verify else "", config)
     if not found.is_file():
         raise UserError(_absent(corpus, found, config))
     if config.verify and sha256 and file_sha256(found) != sha256:
         raise UserError(
-            f"{found}: its sha256 is not the pinned {sha256[:12]}…. Check out {corpus.repository or 'this repository'} at "
-            f"{corpus.commit or 'its commit'}, or pass corpora.verify=false to read it as it is."
+            f"{found}: its sha256 is not the pinned {sha256[:12]}…. Check out {corpus.repository or 'this repository'} "
+            f"at {corpus.commit or 'its commit'}, or pass corpora.verify=false to read it as it is."
         )
     return found
 
 
-def _download(corpus: CorpusConfig, path: str, config: CorporaConfig) -> Path:
+def _download(corpus: CorpusConfig, path: str, sha256: str, config: CorporaConfig) -> Path:
+    """Return the cached file, downloaded now if it is not there; what has another hash than `sha256` is not kept."""
     target = Path(config.cache) / corpus.folder / (corpus.commit or "") / path
     if target.is_file():
         return target
-    url = config.url.format(repository=corpus.repository, commit=corpus.commit, path=path)
+    try:
+        url = config.url.format(repository=corpus.repository, commit=corpus.commit, path=path)
+    except (KeyError, IndexError, ValueError) as error:
+        raise UserError(
+            f"corpora.url={config.url}: {error} can't be filled in; use {{repository}}, {{commit}} and {{path}}."
+        ) from None
     target.parent.mkdir(parents=True, exist_ok=True)
     say(f"downloading {url}")
     try:
-        torch.hub.download_url_to_file(url, str(target), progress=True)
-    except (urllib.error.URLError, OSError) as error:
+        torch.hub.download_url_to_file(url, str(target), hash_prefix=sha256 or None, progress=True)
+    except (OSError, HTTPException, ValueError, RuntimeError) as error:  # RuntimeError: another hash
         raise UserError(
-            f"{url}: could not be downloaded ({error}). Without a network, clone {corpus.repository} at {corpus.commit} "
-            f"into FOLDER/{corpus.folder} and pass corpora.root=FOLDER."
+            f"{url}: could not be downloaded ({error}). Without a network, clone {corpus.repository} at "
+            f"{corpus.commit} into FOLDER/{corpus.folder} and pass corpora.root=FOLDER."
         ) from None
     return target
 
@@ -79,8 +85,8 @@ def _absent(corpus: CorpusConfig, found: Path, config: CorporaConfig) -> str:
     if corpus.repository is None:
         return f"{found}: missing from the repository."
     return (
-        f"{found}: no such file. corpora.root={config.root} must hold a clone of {corpus.repository} (commit {corpus.commit}) "
-        f"named {corpus.folder}; or leave corpora.root out to download it."
+        f"{found}: no such file. corpora.root={config.root} must hold a clone of {corpus.repository} (commit "
+        f"{corpus.commit}) named {corpus.folder}; or leave corpora.root out to download it."
     )
 
 

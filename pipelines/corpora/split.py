@@ -1,4 +1,4 @@
-"""Leakage-safe splits: official tests stay tests, everything else goes by a hash, and no normalised text is in two splits.
+"""Leakage-safe splits: official tests stay tests, all else goes by a hash, and no normalised text is in two splits.
 
 A row's split depends only on its own corpus (official file, or hash of its group or text), so adding a corpus moves no
 row of another one; it can only take rows out of training that the new corpus tests on.
@@ -23,16 +23,16 @@ def assign_splits(rows: Iterable[Row], corpora: Mapping[str, CorpusConfig]) -> N
 def drop_leaks(rows: list[Row], corpora: Mapping[str, CorpusConfig]) -> tuple[list[Row], list[tuple[Row, str]]]:
     """Return rows to keep and `(row, reason)` for rows left out.
 
-    Reasons: `leak` (the text is in a later split: test beats validation beats train), `overridden` (another corpus relabels
-    the text), `duplicate` and `contradictory_duplicate` (the same text and context earlier in the same corpus). Rows of an
-    official test file are all kept, because published figures count them all.
+    Reasons: `overridden` (another corpus relabels the text), `leak` (a later split has the text: test beats validation
+    beats train), `duplicate` and `contradictory_duplicate` (the same text and context earlier in the same corpus).
+    Rows of an official test file are all kept, because published figures count them all.
     """
-    final = _final_split(rows)
     relabelled = _relabelled(rows, corpora)
+    final = _final_split(row for row in rows if not _overridden(row, relabelled))
     seen: dict[tuple[str, str, str, str | None], Row] = {}
     kept, dropped = [], []
     for row in rows:
-        reason = _reason(row, final, relabelled, seen)
+        reason = "overridden" if _overridden(row, relabelled) else _reason(row, final, seen)
         if reason is None:
             kept.append(row)
         else:
@@ -74,18 +74,15 @@ def _relabelled(rows: Iterable[Row], corpora: Mapping[str, CorpusConfig]) -> dic
     return keys
 
 
-def _reason(
-    row: Row,
-    final: Mapping[str, str],
-    relabelled: Mapping[str, set[str]],
-    seen: dict[tuple[str, str, str, str | None], Row],
-) -> str | None:
+def _overridden(row: Row, relabelled: Mapping[str, set[str]]) -> bool:
+    return row["file_split"] != "test" and row["text_key"] in relabelled.get(row["corpus"], ())
+
+
+def _reason(row: Row, final: Mapping[str, str], seen: dict[tuple[str, str, str, str | None], Row]) -> str | None:
     if final[row["text_key"]] != row["split"]:
         return "leak"
     if row["file_split"] == "test":
         return None  # an official test set is reported as published
-    if row["text_key"] in relabelled.get(row["corpus"], ()):
-        return "overridden"
     identity = (row["corpus"], row["split"], row["text_key"], row["context"])
     earlier = seen.setdefault(identity, row)
     if earlier is row:

@@ -1,4 +1,7 @@
-"""Candidates against corpora: who is scored on which rows, and what is said of each corpus. Between `accuracy` and the verb."""
+"""Candidates against corpora: who is scored on which rows, and what is then said of each corpus.
+
+Stands between the figures of `accuracy` and the verb `evaluate`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -141,7 +144,7 @@ def headlines(
 ) -> dict[str, float | None]:
     """Return the figures of one candidate worth a line: `NAME/CORPUS/FIGURE` on each corpus's headline label."""
     lines: dict[str, float | None] = {}
-    metrics = {
+    metrics: dict[Any, dict[str, Any]] = {
         MaskedMacroF1(): {"threshold": config.threshold},
         MultiLabelAveragePrecision(): {},
         ExpectedCalibrationError(): {"bins": config.calibration_bins},

@@ -54,7 +54,7 @@ class InterleavedConfig:
 
     Attributes:
         processes: fresh processes; each loads both contenders, in alternating order.
-        rounds: times each process goes over the texts.
+        rounds: times each process goes over the texts; a block counts with its fastest round, the least disturbed one.
         block: texts that one contender handles before the other takes its turn.
         batch_size: 1 compares SingleStream, more compares Offline.
         threads: threads of one forward pass.
@@ -86,7 +86,7 @@ class Comparison:
     """How long the candidate takes per unit of the baseline's time.
 
     Attributes:
-        ratios: float64 [processes, rounds x blocks], candidate's time / baseline's time on the same block; below 1 is
+        ratios: float64 [processes, blocks], candidate's time / baseline's time on the same block; below 1 is
             faster.
         ratio: the median of `ratios` with its 95 % bootstrap interval: `{"value", "low", "high", "n"}`.
         resampled: float64 [resamples], the bootstrap distribution of that median, for one-sided tests against a margin.
@@ -160,7 +160,8 @@ def interleaved(
         }
         seconds = np.asarray(_run_worker(request, config.threads)["seconds"], dtype=np.float64)
         ours, theirs = (1, 0) if turn % 2 == 0 else (0, 1)
-        rows.append(seconds[:, ours] / seconds[:, theirs])
+        fastest = seconds.min(axis=0)  # [blocks, 2]
+        rows.append(fastest[:, ours] / fastest[:, theirs])
     ratios = np.stack(rows)
     resampled = _bootstrap_median(ratios, config)
     tail = (1 - CONFIDENCE) / 2

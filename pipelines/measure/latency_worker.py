@@ -51,7 +51,7 @@ def interleaved(request: dict[str, Any]) -> dict[str, Any]:
     """Time two contenders on the same blocks of texts, one right after the other, taking turns in going first.
 
     Returns:
-        seconds: for every round and block a pair, in the order of the request's contenders.
+        seconds: [rounds, blocks, 2], the last axis in the order of the request's contenders.
     """
     texts, size = request["texts"], request["block"]
     blocks = [texts[start : start + size] for start in range(0, len(texts), size)]
@@ -59,14 +59,12 @@ def interleaved(request: dict[str, Any]) -> dict[str, Any]:
     batch_size = request["batch_size"]
     for runtime in pair:
         _pass(runtime, _cycle(texts, 0, request["warmup"]), batch_size)
-    seconds = []
-    for number in range(request["rounds"]):
+    seconds = [[[0.0, 0.0] for _ in blocks] for _ in range(request["rounds"])]
+    for number, times in enumerate(seconds):
         for position, block in enumerate(blocks):
-            times = [0.0, 0.0]
             first = (number + position) % 2
             for index in (first, 1 - first):
-                times[index] = _pass(pair[index], block, batch_size)
-            seconds.append(times)
+                times[position][index] = _pass(pair[index], block, batch_size)
     return {"seconds": seconds}
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from pipelines.artifacts.folder import Artifact, read_json, write_json
+from pipelines.models.tokenizer import save_tokenizer
 from pipelines.settings.errors import UserError
 from pipelines.taxonomy import Taxonomy
 
@@ -46,5 +47,5 @@ def save_checkpoint(
 ) -> None:
     """Write model, tokenizer and taxonomy into `folder`."""
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
     write_json(folder / "taxonomy.json", taxonomy.to_dict())

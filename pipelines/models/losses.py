@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
+_TINY = torch.finfo(torch.float32).tiny
+
 
 def partial_label_loss(logits: Tensor, truth: Tensor, any_of: Tensor, label_weight: Tensor, positive_weight: Tensor) -> Tensor:
     """Return the loss per row, float32 `[b]`.
@@ -43,5 +45,6 @@ def _disjunction(logits: Tensor, any_of: Tensor) -> Tensor:
     """Return −log P(at least one member) per row, 0 for rows without a set; stable for probabilities near 0 and 1."""
     log_none = (logsigmoid(-logits) * any_of).sum(dim=1)
     has_set = any_of.any(dim=1)
-    log_none = torch.where(has_set, log_none, torch.full_like(log_none, -1.0)).clamp(max=-1e-6)
+    # only what underflows is clamped: a set that the model firmly denies is the one that must keep its gradient
+    log_none = torch.where(has_set, log_none, torch.full_like(log_none, -1.0)).clamp(max=-_TINY)
     return -torch.log(-torch.expm1(log_none)) * has_set

@@ -7,6 +7,7 @@ Normalisation (NFKC, lower case, invisible characters removed) is part of the fi
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -35,7 +36,7 @@ def learn_tokenizer(texts: Iterable[str], config: TokenizerConfig, max_length: i
     characters: Counter[str] = Counter()
     words: Counter[str] = Counter()
     for text in texts:
-        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)):
+        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(readable(text))):
             characters[word[0]] += 1
             characters.update(f"##{character}" for character in word[1:])
             if len(word) > 1 and word.isascii() and word.isalpha():
@@ -61,18 +62,34 @@ def wrap(tokenizer: Tokenizer, max_length: int) -> PreTrainedTokenizerFast:
 def encode(
     tokenizer: PreTrainedTokenizerBase, texts: list[str], contexts: list[str | None] | None = None
 ) -> list[list[int]]:
-    """Return token ids per text, cut at the tokenizer's maximum; a text with a context is encoded as the pair of both."""
+    """Return token ids per text, cut at the tokenizer's maximum; a text with a context is encoded as the pair of both.
+
+    Any string has ids: a lone surrogate reads as U+FFFD (as in the bundle's runtime), which normalisation then drops.
+    """
     contexts = contexts or [None] * len(texts)
     encoded: list[list[int]] = [[] for _ in texts]
     alone = [index for index, context in enumerate(contexts) if context is None]
     paired = [index for index, context in enumerate(contexts) if context is not None]
-    for indices, second in ((alone, None), (paired, [contexts[index] for index in paired])):
+    for indices, second in ((alone, None), (paired, [readable(contexts[index] or "") for index in paired])):
         if indices:
-            first = [texts[index] for index in indices]
+            first = [readable(texts[index]) for index in indices]
             ids = tokenizer(first, second, truncation="longest_first", return_token_type_ids=False)["input_ids"]
             for index, row in zip(indices, ids, strict=True):
                 encoded[index] = list(row)
     return encoded
+
+
+def readable(text: str) -> str:
+    """Return `text` with lone surrogates replaced by U+FFFD; UTF-8 has no form for them, and tokenizers refuse them."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write `tokenizer` into `folder`: the same bytes whatever it encoded before, and the same cut and inputs when reopened."""
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.enable_truncation(tokenizer.model_max_length, strategy="longest_first")
+    tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names  # transformers saves what it was made with
+    tokenizer.save_pretrained(folder)
 
 
 def _normalizer() -> normalizers.Normalizer:

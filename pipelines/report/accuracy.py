@@ -7,11 +7,11 @@ from rich.table import Table
 
 
 def accuracy_table(figures: Mapping[str, Any]) -> Table:
-    """Return a table of what `evaluate` wrote: the corpus's headline label, then macro-F1 against the corpus's own bit."""
+    """Return a table of what `evaluate` wrote: each corpus's headline label, then macro-F1 against its own bit."""
     table = Table(title="accuracy on each corpus's test split, 95 % intervals")
     for heading in ("corpus", "label", "candidate"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("macro-F1", "average precision", "calibration error", "official macro-F1"):
+    for heading in ("macro-F1", "avg. precision", "calib. error", "official F1"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, corpus in figures["corpora"].items():
         table.add_section()
@@ -20,11 +20,11 @@ def accuracy_table(figures: Mapping[str, Any]) -> Table:
 
 
 def percent(figure: Mapping[str, Any] | None) -> str:
-    """Return a share as percent with its interval, `81.2 (79.9-82.5)`; a dash where it is undefined."""
+    """Return a share as percent with its interval, `81.2 (79.9–82.5)`; a dash where it is undefined."""
     if figure is None or figure["value"] is None:
         return "–"
-    value, low, high = (figure[part] for part in ("value", "low", "high"))
-    return f"{value:.1%}"[:-1] if low is None else f"{100 * value:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+    value, low, high = (100 * figure[part] for part in ("value", "low", "high"))
+    return f"{value:.1f} ({low:.1f}–{high:.1f})"
 
 
 def _add_corpus(table: Table, name: str, corpus: Mapping[str, Any]) -> None:

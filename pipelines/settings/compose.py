@@ -1,6 +1,6 @@
 """Compose a Hydra configuration and return it as one typed dataclass, or fail in a second with the nearest valid name.
 
-Hydra alone accepts `+typo=1` and OmegaConf then drops it silently; here every override is checked against the schema first.
+Hydra alone accepts `+typo=1` and OmegaConf then drops it silently; here every override is checked first.
 """
 
 import types
@@ -55,7 +55,7 @@ def compose(schema: type[Schema], config_dir: Path, overrides: Sequence[str] = (
 
 
 def to_typed(composed: DictConfig, schema: type[Schema]) -> Schema:
-    """Turn what Hydra composed into `schema`, resolving interpolations; raise UserError for missing or ill-typed values."""
+    """Turn what Hydra composed into `schema`, resolving interpolations; raise UserError for missing or wrong values."""
     try:
         typed = OmegaConf.to_object(composed)
     except MissingMandatoryValue as error:

@@ -1,4 +1,4 @@
-"""Load and validate the taxonomy; derive the root from the harms. Stands right above settings: all other nouns may read it."""
+"""Load and validate the taxonomy; derive the root from the harms. Stands near the bottom: most nouns read it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -75,7 +75,7 @@ class TaxonomyConfig:
 
 @dataclass(frozen=True)
 class Taxonomy:
-    """The validated taxonomy. `labels` is the column order of every model, report and bundle: the root, then the harms."""
+    """The validated taxonomy. `labels` is the column order of every model, report and bundle: root first."""
 
     name: str
     version: int
@@ -162,8 +162,8 @@ def _check_harm(config: TaxonomyConfig, name: str, harm: Harm) -> None:
         raise UserError(f"{where}: a harm's id must be an identifier and differ from the root's.")
     if harm.tier not in config.tiers:
         raise UserError(f"{where}: unknown tier '{harm.tier}'.{did_you_mean(harm.tier, config.tiers)}")
-    texts = {"zh": harm.zh, "en": harm.en, "definition": harm.definition, "exclusion": harm.exclusion, "source": harm.source}
-    texts |= {"minimal_pair.violation": harm.minimal_pair.violation, "minimal_pair.harmless": harm.minimal_pair.harmless}
+    texts = {key: getattr(harm, key) for key in ("zh", "en", "definition", "exclusion", "source")}
+    texts |= {f"minimal_pair.{key}": getattr(harm.minimal_pair, key) for key in ("violation", "harmless")}
     for key, text in texts.items():
         if not text.strip():
             raise UserError(f"{where}: '{key}' is empty.")

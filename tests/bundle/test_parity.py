@@ -39,6 +39,13 @@ def test_flips_carry_their_share_and_unsupported_actions_are_null(shared_bundle:
     assert share["high"] > 0, "no flip among twenty texts does not prove that there are none"
 
 
+def test_texts_that_fill_the_model_leave_no_room_for_padding(shared_bundle: Bundle, checkpoint: Checkpoint):
+    texts = ["的" * 200, "了" * 46]
+    reference = predict_logits(checkpoint.model(), checkpoint.tokenizer(), texts)
+    parity = measure_parity(shared_bundle.path, reference, texts, CONFIG)
+    assert parity.files[INT8].padding.max_logit_difference == 0
+
+
 def test_flips_count_decisions_that_differ(shared_bundle: Bundle):
     texts = make_texts(20)
     logits = shared_bundle.classifier(FP32).predict(texts).logits
