@@ -54,6 +54,7 @@ class Config:
     distill: DistillConfig
 
 
+@cache
 def make_config(*overrides: str) -> Config:
     """Compose the real configuration groups, sizes and epochs cut down, plus `overrides`."""
     groups = ("taxonomy: cyber_violence", "encoder: small", "student: tiny", "pretrain: short", "finetune: scratch", "distill: default")

@@ -1,4 +1,4 @@
-"""A toy taxonomy and prepared data built from nothing: what evaluation and gate tests run on. Labels match `tiny_bundle`."""
+"""A toy taxonomy and prepared data built from nothing, with the labels of `tiny_bundle`: to test measuring on."""
 
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,9 @@ def make_rows(corpus: str, split: str, count: int, seed: int = 0) -> list[Row]:
     return rows
 
 
-def make_prepared(folder: Path, corpora: tuple[str, ...] = ("authored", "news", "forum"), count: int = 60) -> PreparedData:
+def make_prepared(
+    folder: Path, corpora: tuple[str, ...] = ("authored", "news", "forum"), count: int = 60
+) -> PreparedData:
     """Write prepared data with `count` rows per corpus and split; `forum` has no validation rows."""
     schema = features(make_taxonomy())
     labels = {"authored": None, "news": "violation", "forum": "second"}
@@ -76,8 +78,6 @@ def make_prepared(folder: Path, corpora: tuple[str, ...] = ("authored", "news", 
             ]
             columns = {name: [row[name] for row in rows] for name in schema}
             Dataset.from_dict(columns, features=schema).save_to_disk(str(draft.folder / split))
-        manifest = {
-            corpus: {"authored": corpus == "authored", "official_label": labels[corpus]} for corpus in corpora
-        }
+        manifest = {corpus: {"authored": corpus == "authored", "official_label": labels[corpus]} for corpus in corpora}
         write_json(draft.folder / "manifest.json", {"corpora": manifest})
     return PreparedData.open(folder)

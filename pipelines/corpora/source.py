@@ -1,4 +1,4 @@
-"""Where a corpus file comes from: a local root laid out like clones, or a download at the pinned commit. Hash-checked."""
+"""Where a corpus file is: a local root laid out like clones, or a download at the pinned commit; hash-checked."""
 
 import hashlib
 from dataclasses import dataclass

@@ -141,7 +141,7 @@ def fit_baselines(rows: Dataset, taxonomy: Taxonomy, config: BaselineConfig) -> 
     if not len(rows):
         raise UserError("baselines: the training split is empty. Prepare data with training rows.")
     truth = label_matrix(rows, taxonomy)
-    features, matrix = NgramFeatures.fit(rows["text"], config)
+    features, matrix = NgramFeatures.fit(list(rows["text"]), config)
     official = known_values(rows["official"])
     corpora = np.array(rows["corpus"])
     return Baselines(

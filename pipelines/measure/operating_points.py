@@ -135,13 +135,12 @@ def _choose(action: Action, curve: _Curve, config: OperatingPointsConfig) -> int
     precision, recall = curve.precision(action.prior), curve.recall
     visible = _needed_rate(action, recall) >= 3 / curve.negatives
     if not visible.any():
-        return _too_few(float(_needed_rate(action, np.ones(1))[0]), curve.negatives)
+        return _too_few(action, float(_needed_rate(action, np.ones(1))[0]), curve.negatives)
     holds = _holds(action, precision, recall, curve.false_positive_rate)
     if not holds.any():
         return f"no threshold reaches {_wanted(action)}; {_nearest(action, precision, recall, curve)}"
     if not (visible & holds).any():
-        best = float(_needed_rate(action, recall[holds]).max())
-        return _too_few(best, curve.negatives)
+        return _too_few(action, float(_needed_rate(action, recall[holds]).max()), curve.negatives)
     # among thresholds equally good at what the action asks for, the one with the better other figure
     aims = (recall, precision) if action.maximise == "recall" else (precision, recall)
     return max(np.flatnonzero(visible & holds).tolist(), key=lambda index: (aims[0][index], aims[1][index]))
@@ -191,9 +190,12 @@ def _rounded_down(curve: _Curve, index: int) -> float:
     return score
 
 
-def _too_few(rate: float, negatives: int) -> str:
+def _too_few(action: Action, rate: float, negatives: int) -> str:
     needed = math.ceil(3 / rate)
-    return f"{negatives} harmless texts can't show a false-positive rate of {rate:.2g}; at least {needed} are needed"
+    return (
+        f"{_wanted(action)} takes a false-positive rate of {rate:.2g}, which {negatives} harmless texts can't show; "
+        f"at least {needed} are needed"
+    )
 
 
 def _wanted(action: Action) -> str:

@@ -1,12 +1,14 @@
 """Build a multi-label classifier: from our own sizes, from a hub name, or from any folder in Hugging Face layout."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
+    AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertConfig,
@@ -20,8 +22,9 @@ from pipelines.models.tokenizer import TokenizerConfig
 from pipelines.settings.errors import UserError
 from pipelines.taxonomy import Taxonomy
 
-
-_POSITIONAL = re.compile(r"(position|token_type)_embeddings\.weight$")
+_ROWS = re.compile(r"(word|position|token_type)_embeddings\.weight$")
+_DROPOUTS = ("hidden_dropout_prob", "dropout")  # what architectures call dropout on hidden states
+_UNLIMITED = 1 << 20
 
 
 @dataclass
@@ -86,51 +89,82 @@ def load_classifier(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """Load an encoder and its tokenizer and give it a fresh head for the taxonomy's labels.
 
-    Only safetensors weights are read: a pickle could run code.
+    Only safetensors weights are read (a pickle could run code), and no code that a repository brings along is run.
 
     Raises:
-        UserError: the name or folder can't be loaded, or tokenizer and embedding matrix disagree.
+        UserError: the name or folder can't be loaded, or weights, configuration and tokenizer don't belong together.
     """
     torch.manual_seed(seed)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        model = AutoModelForSequenceClassification.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False, **_label_options(taxonomy))
+        for name in _DROPOUTS:
+            if hasattr(config, name):
+                setattr(config, name, dropout)
+        model, report = AutoModelForSequenceClassification.from_pretrained(
             source,
+            config=config,
             use_safetensors=True,
-            ignore_mismatched_sizes=True,
+            ignore_mismatched_sizes=True,  # of a head for other labels; anything else is refused below
+            output_loading_info=True,
             dtype=torch.float32,
-            hidden_dropout_prob=dropout,
-            **_label_options(taxonomy),
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
             f"encoder.source={source}: could not be loaded ({first}). Give a folder in Hugging Face layout with "
             "model.safetensors, or, with a network, the name of a hub model that has one."
         ) from None
+    _check_loaded(source, model, tokenizer, report)
+    tokenizer.model_max_length = min(max_length, tokenizer.model_max_length, _positions(model))
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    return model, tokenizer
+
+
+def _check_loaded(
+    source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, report: Mapping[str, Any]
+) -> None:
+    """Raise UserError where the folder mixes models: weights absent or of other sizes, or tokens without embeddings."""
+    mismatched = {key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]}
+    own = [key for key in {*report["missing_keys"], *mismatched} if key.startswith(f"{model.base_model_prefix}.")]
+    absent = sorted(key for key in own if "pooler" not in key)  # pre-training leaves no pooler
+    if absent:
+        raise UserError(
+            f"encoder.source={source}: {len(absent)} weights of {type(model).__name__} are missing or of another size, "
+            f"{absent[0]} for one. model.safetensors and config.json belong to different models."
+        )
+    if not tokenizer.is_fast:
+        raise UserError(f"encoder.source={source}: its tokenizer has no tokenizer.json form, which a bundle needs.")
     if len(tokenizer) > model.config.vocab_size:
         raise UserError(
             f"encoder.source={source}: the tokenizer has {len(tokenizer)} tokens but the model only "
             f"{model.config.vocab_size} embeddings. The folder mixes two models."
         )
-    tokenizer.model_max_length = min(max_length, model.config.max_position_embeddings)
-    tokenizer.model_input_names = ["input_ids", "attention_mask"]
-    return model, tokenizer
+
+
+def _positions(model: PreTrainedModel) -> int:
+    """Return how many tokens the model has positions for; RoBERTa and its kin count theirs from after the padding id."""
+    table = next((m for name, m in model.named_modules() if name.endswith("embeddings.position_embeddings")), None)
+    offset = 0 if table is None or table.padding_idx is None else table.padding_idx + 1
+    return int(getattr(model.config, "max_position_embeddings", _UNLIMITED)) - offset
 
 
 def copy_layers(teacher: PreTrainedModel, student: PreTrainedModel) -> list[str]:
     """Initialise `student` from `teacher` wherever shapes allow; return the names of the parameters copied.
 
     Encoder layers are taken evenly spaced, first and last included (DistilBERT's and TinyBERT's uniform layer mapping).
+    A student of another width gets nothing: the few shapes that would agree are biases of layers that don't.
     """
+    if teacher.config.hidden_size != student.config.hidden_size:
+        return []
     chosen = _evenly_spaced(teacher.config.num_hidden_layers, student.config.num_hidden_layers)
     source = teacher.state_dict()
     target = student.state_dict()
     copied = []
     for name, weight in target.items():
         origin = source.get(_origin(name, chosen))
-        if origin is not None and _POSITIONAL.search(name):
-            origin = origin[: len(weight)]  # a shorter student keeps the positions it has
+        if origin is not None and _ROWS.search(name):
+            origin = origin[: len(weight)]  # a shorter student keeps the positions it has, a padded vocabulary its tokens
         if origin is not None and origin.shape == weight.shape:
             weight.copy_(origin)
             copied.append(name)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pipelines.artifacts.progress import track
@@ -34,7 +35,7 @@ def predict_logits(
 
 def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return float32 `[n, l]`: sigmoid, with the root raised to at least its most probable harm."""
-    scores = 1.0 / (1.0 + np.exp(-logits.astype(np.float64)))
+    scores = expit(logits.astype(np.float64))
     if len(scores):
         scores[:, 0] = scores.max(axis=1)
     return scores.astype(np.float32)

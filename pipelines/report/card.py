@@ -31,7 +31,11 @@ def render_card(
     """
     folder = Path(__file__).resolve().parent
     environment = Environment(
-        loader=FileSystemLoader(folder), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+        loader=FileSystemLoader(folder),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
     )
     environment.filters["percent"] = percent
     environment.filters["plain"] = plain

@@ -16,6 +16,7 @@ from mlflow.types import Schema, TensorSpec
 from pipelines.settings.errors import UserError
 
 _BUNDLE = "bundle"
+_ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}  # MLflow's codes for an unknown model and an unknown alias
 
 
 @dataclass
@@ -41,7 +42,7 @@ def connect(config: TrackingConfig, output: Path) -> None:
         if mlflow.get_experiment_by_name(config.experiment) is None:
             mlflow.create_experiment(config.experiment, artifact_location=place)
         mlflow.set_experiment(config.experiment)
-    except (MlflowException, OSError) as error:
+    except (MlflowException, OSError, ImportError) as error:  # ImportError: a database whose driver is not installed
         raise UserError(f"tracking.uri={uri}: MLflow can't use it ({str(error).splitlines()[0]}).") from None
 
 
@@ -91,7 +92,7 @@ def find_bundle(reference: str, cache: Path) -> Path | None:
     """Return the folder of the bundle registered as `models:/NAME@ALIAS`, or None when nothing has that alias yet.
 
     Raises:
-        UserError: the reference has another form.
+        UserError: the reference has another form, the store does not answer, or what it names is no bundle.
     """
     name, _, alias = reference.removeprefix("models:/").partition("@")
     if not reference.startswith("models:/") or not name or not alias:
@@ -99,11 +100,18 @@ def find_bundle(reference: str, cache: Path) -> Path | None:
     client = mlflow.MlflowClient()
     try:
         version = client.get_model_version_by_alias(name, alias)
-    except MlflowException:
-        return None
+    except MlflowException as error:
+        if error.error_code in _ABSENT:
+            return None
+        raise UserError(f"{reference}: MLflow can't look it up ({str(error).splitlines()[0]}).") from None
+    if "run_id" not in version.tags:
+        raise UserError(f"{reference}: version {version.version} was not registered by `publish` and has no bundle.")
     target = cache / f"{name}-{version.version}"
     target.mkdir(parents=True, exist_ok=True)
-    return Path(client.download_artifacts(version.tags["run_id"], _BUNDLE, str(target)))
+    try:
+        return Path(client.download_artifacts(version.tags["run_id"], _BUNDLE, str(target)))
+    except (MlflowException, OSError) as error:
+        raise UserError(f"{reference}: its bundle can't be fetched ({str(error).splitlines()[0]}).") from None
 
 
 def _dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

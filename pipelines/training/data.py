@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pipelines.corpora.labels import any_of_matrix, label_matrix
 from pipelines.models.tokenizer import encode
+from pipelines.settings.errors import UserError
 from pipelines.taxonomy import Taxonomy
 from pipelines.training.targets import pack
 
@@ -25,9 +26,15 @@ def labelled(
     Args:
         weights: loss weight of one row per corpus; its order also numbers the corpora in the targets.
         teacher: teacher logits `[n, l]` for the same rows.
+
+    Raises:
+        UserError: a row's corpus has no weight (the data was prepared from another mixture).
     """
     corpora = list(weights)
     names = list(rows["corpus"])
+    unknown = sorted(set(names) - set(corpora))
+    if unknown:
+        raise UserError(f"mixture.weights: no weight for corpus '{unknown[0]}', which the prepared data holds.")
     packed = pack(
         label_matrix(rows, taxonomy),
         any_of_matrix(rows, taxonomy),

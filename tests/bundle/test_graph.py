@@ -60,4 +60,6 @@ def test_same_model_gives_the_same_bytes_in_one_file(graph: Path, checkpoint: Ch
 
 def test_nothing_of_the_exporting_machine_is_in_the_file(graph: Path):
     content = graph.read_bytes()
-    assert not [word for word in (b".py", b"site-packages", b"stack_trace", str(Path.home()).encode() + b"/") if word in content]
+    assert not [
+        word for word in (b".py", b"site-packages", b"stack_trace", str(Path.home()).encode() + b"/") if word in content
+    ]

@@ -36,7 +36,18 @@ def test_no_texts_give_no_rows(classifier: Classifier):
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "\x00\x07\x1b[31m", "\ud800", "好\udfff好", "\ud83d\ude00", "\u202e\u200b", "好" * 100_000, "a" * 100_000, "👨‍👩‍👧‍👦" * 50],
+    [
+        "",
+        " ",
+        "\x00\x07\x1b[31m",
+        "\ud800",
+        "好\udfff好",
+        "\ud83d\ude00",
+        "\u202e\u200b",
+        "好" * 100_000,
+        "a" * 100_000,
+        "👨‍👩‍👧‍👦" * 50,
+    ],
 )
 def test_any_string_gets_finite_scores(classifier: Classifier, text: str):
     probabilities = classifier.predict([text], [text]).probabilities
@@ -99,7 +110,9 @@ def test_check_finds_a_changed_file_before_opening_it(own_bundle: Bundle):
         Classifier.load(own_bundle.path, check=True)
 
 
-@pytest.mark.parametrize("name", [FP32, "config.json", "tokenizer.json", "tokenizer_config.json", "operating_points.json"])
+@pytest.mark.parametrize(
+    "name", [FP32, "config.json", "tokenizer.json", "tokenizer_config.json", "operating_points.json"]
+)
 def test_a_missing_or_broken_file_is_named(own_bundle: Bundle, name: str):
     for damage in (lambda path: path.write_bytes(b"broken"), lambda path: path.unlink()):
         damage(own_bundle.path / name)
@@ -118,5 +131,7 @@ from pipelines.bundle.runtime import Classifier
 predictions = Classifier.load({str(shared_bundle.path)!r}, threads=1, check=True).predict(["你好", "好"])
 print(predictions.probabilities.shape)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parents[2]
+    )
     assert done.stdout.strip() == f"(2, {len(LABELS)})", done.stderr

@@ -148,7 +148,9 @@ def test_slices_and_stances_are_shares_flagged():
     truth[:, 0] = [0, 0, 0, 1, 1, NAN]
     scores = np.zeros((6, 4), np.float32)
     scores[:, 0] = [0.9, 0.1, 0.1, 0.9, 0.1, 0.9]
-    rows = labelled(6, slices=["a", "a", "b", "b", None, "b"], stances=["quote", "quote", "none", "quote", None, "quote"])
+    rows = labelled(
+        6, slices=["a", "a", "b", "b", None, "b"], stances=["quote", "quote", "none", "quote", None, "quote"]
+    )
     rows = LabelledRows(rows.ids, truth, rows.official, rows.slices, rows.stances, rows.resamples)
     found = accuracy.measure_rows(rows, scores, make_taxonomy(), CONFIG)
     assert {name: (f["value"], f["n"]) for name, f in found["flagged_by_slice"].items()} == {
