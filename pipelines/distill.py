@@ -55,6 +55,7 @@ def run(
     """Train the student; every training row counts, also those whose labels are all unknown: the teacher scored them."""
     _check(config, student)
     teacher_model, tokenizer = teacher.model(), teacher.tokenizer()
+    tokenizer.model_max_length = min(tokenizer.model_max_length, student.max_length)  # the teacher reads with its own
     model = build_classifier(student, tokenizer, taxonomy, seed)
     copied = copy_layers(teacher_model, model)
     say(f"distill: {len(copied)} parameters start from the teacher's")

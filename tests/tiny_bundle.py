@@ -1,4 +1,4 @@
-"""A tiny classifier, its tokenizer and its operating points, built from nothing: what bundle and latency tests run on."""
+"""A tiny classifier, its tokenizer and its operating points, built from nothing, for bundle and latency tests."""
 
 from pathlib import Path
 

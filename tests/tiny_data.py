@@ -37,7 +37,11 @@ _TINY = [
     "pretrain.epochs=2",
     "pretrain.held_out=8",
     "pretrain.training.rows_per_batch=4",
-    *(f"{verb}.training.{value}" for verb in ("finetune", "distill") for value in ("epochs=3", "batch_size=8", "bf16=false")),
+    *(
+        f"{verb}.training.{value}"
+        for verb in ("finetune", "distill")
+        for value in ("epochs=3", "batch_size=8", "bf16=false")
+    ),
 ]
 
 
@@ -57,7 +61,14 @@ class Config:
 @cache
 def make_config(*overrides: str) -> Config:
     """Compose the real configuration groups, sizes and epochs cut down, plus `overrides`."""
-    groups = ("taxonomy: cyber_violence", "encoder: small", "student: tiny", "pretrain: short", "finetune: scratch", "distill: default")
+    groups = (
+        "taxonomy: cyber_violence",
+        "encoder: small",
+        "student: tiny",
+        "pretrain: short",
+        "finetune: scratch",
+        "distill: default",
+    )
     with TemporaryDirectory() as folder:
         configs = Path(folder) / "configs"
         shutil.copytree(CONFIGS, configs)

@@ -165,7 +165,7 @@ def _require_parity(drift: Drift, config: ParityConfig) -> None:
     # not (a <= b): a NaN must fail too
     if not drift.max_logit_difference <= config.max_logit_difference:
         raise UserError(
-            f"export: {FP32} differs from the checkpoint by {drift.max_logit_difference:.2e} in a logit, more than "
-            f"export.parity.max_logit_difference={config.max_logit_difference:.0e}. The graph or the tokenizer does not "
-            "say what the checkpoint says; do not ship it."
+            f"export: {FP32} differs from the checkpoint by {drift.max_logit_difference:.2e} in a logit, over "
+            f"export.parity.max_logit_difference={config.max_logit_difference:.0e}. The graph or the tokenizer does "
+            "not say what the checkpoint says; do not ship it."
         )

@@ -26,7 +26,9 @@ class Checkpoint(Artifact):
         tokenizer = AutoTokenizer.from_pretrained(self.path)
         vocabulary = read_json(self.path / "config.json")["vocab_size"]
         if len(tokenizer) > vocabulary:
-            raise UserError(f"{self.path}: {len(tokenizer)} tokens but {vocabulary} embeddings; the folder mixes two models.")
+            raise UserError(
+                f"{self.path}: {len(tokenizer)} tokens but {vocabulary} embeddings; the folder mixes two models."
+            )
         return tokenizer
 
     @property

@@ -64,9 +64,7 @@ def build_classifier(
     return BertForSequenceClassification(bert_config(config, tokenizer, config.dropout, **_label_options(taxonomy)))
 
 
-def bert_config(
-    config: EncoderConfig, tokenizer: PreTrainedTokenizerBase, dropout: float, **labels: Any
-) -> BertConfig:
+def bert_config(config: EncoderConfig, tokenizer: PreTrainedTokenizerBase, dropout: float, **labels: Any) -> BertConfig:
     """Return the architecture of our own sizes, a plain BERT with one token type."""
     return BertConfig(
         vocab_size=len(tokenizer),
@@ -164,7 +162,9 @@ def copy_layers(teacher: PreTrainedModel, student: PreTrainedModel) -> list[str]
     for name, weight in target.items():
         origin = source.get(_origin(name, chosen))
         if origin is not None and _ROWS.search(name):
-            origin = origin[: len(weight)]  # a shorter student keeps the positions it has, a padded vocabulary its tokens
+            origin = origin[
+                : len(weight)
+            ]  # a shorter student keeps the positions it has, a padded vocabulary its tokens
         if origin is not None and origin.shape == weight.shape:
             weight.copy_(origin)
             copied.append(name)

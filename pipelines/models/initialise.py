@@ -5,7 +5,11 @@ import math
 import torch
 from transformers import BertForMaskedLM
 
-_OFFSETS = (-1, 1, -2)  # the heads of the first layer that start by looking at the previous, next and last but one token
+_OFFSETS = (
+    -1,
+    1,
+    -2,
+)  # the heads of the first layer that start by looking at the previous, next and last but one token
 _FREQUENCIES = 24
 _SHARPNESS = 1.1
 
@@ -34,9 +38,7 @@ def look_at_neighbours(model: BertForMaskedLM) -> None:
             _turn(attention.query.weight, attention.key.weight, head * width, width, frequencies, offset)
 
 
-def _turn(
-    query: torch.Tensor, key: torch.Tensor, row: int, width: int, frequencies: torch.Tensor, offset: int
-) -> None:
+def _turn(query: torch.Tensor, key: torch.Tensor, row: int, width: int, frequencies: torch.Tensor, offset: int) -> None:
     count = len(frequencies)
     for matrix in (query, key):
         matrix[row : row + width] *= 0.5

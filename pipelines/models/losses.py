@@ -10,7 +10,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 _TINY = torch.finfo(torch.float32).tiny
 
 
-def partial_label_loss(logits: Tensor, truth: Tensor, any_of: Tensor, label_weight: Tensor, positive_weight: Tensor) -> Tensor:
+def partial_label_loss(
+    logits: Tensor, truth: Tensor, any_of: Tensor, label_weight: Tensor, positive_weight: Tensor
+) -> Tensor:
     """Return the loss per row, float32 `[b]`.
 
     Args:

@@ -15,10 +15,10 @@ from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from pipelines.settings.errors import UserError, did_you_mean
 
@@ -40,9 +40,10 @@ def compose(schema: type[Schema], config_dir: Path, overrides: Sequence[str] = (
         UserError: an unknown key, group or option, a value of the wrong type, or a missing mandatory value.
     """
     register(schema)
-    first = [_first_of_sweep(override) for override in _parse(overrides)]
-    for override in _parse(first):
+    parsed = _parse(overrides)
+    for override in parsed:
         _check_override(schema, config_dir, override)
+    first = [line for override in parsed if (line := _first_of_sweep(override)) is not None]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(config_dir.resolve())):
@@ -50,8 +51,8 @@ def compose(schema: type[Schema], config_dir: Path, overrides: Sequence[str] = (
         return to_typed(composed, schema)
     except MissingConfigException as error:
         raise UserError(_missing_option(error, config_dir)) from None
-    except (ConfigCompositionException, HydraException, OmegaConfBaseException) as error:
-        raise UserError(_explain(schema, error)) from None
+    except (ConfigCompositionException, HydraException, OmegaConfBaseException, ValueError) as error:
+        raise UserError(_explain(error)) from None
 
 
 def to_typed(composed: DictConfig, schema: type[Schema]) -> Schema:
@@ -61,7 +62,7 @@ def to_typed(composed: DictConfig, schema: type[Schema]) -> Schema:
     except MissingMandatoryValue as error:
         raise UserError(f"configuration: '{error.full_key}' has no value. Set it as {error.full_key}=VALUE.") from None
     except OmegaConfBaseException as error:
-        raise UserError(_explain(schema, error)) from None
+        raise UserError(_explain(error)) from None
     if not isinstance(typed, schema):
         raise UserError(f"configuration: composed a {type(typed).__name__}, expected {schema.__name__}.")
     return typed
@@ -74,10 +75,13 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         raise UserError(f"override '{error.override}': {str(error).splitlines()[0]}") from None
 
 
-def _first_of_sweep(override: Override) -> str:
+def _first_of_sweep(override: Override) -> str | None:
+    """Return the override with its first value; None where only the sweeper knows the values (`glob`, `interval`)."""
     line = cast(str, override.input_line)
     if not override.is_sweep_override():
         return line
+    if override.value_type in (ValueType.GLOB_CHOICE_SWEEP, ValueType.INTERVAL_SWEEP):
+        return None
     return f"{line.split('=', 1)[0]}={next(iter(override.sweep_string_iterator()))}"
 
 
@@ -90,7 +94,7 @@ def _check_override(schema: type[Any], config_dir: Path, override: Override) -> 
     _check_key(schema, key, config_dir)
 
 
-def _check_key(schema: type[Any], key: str, config_dir: Path | None = None) -> None:
+def _check_key(schema: type[Any], key: str, config_dir: Path) -> None:
     """Walk `key` down the schema; raise UserError at the first part that does not exist."""
     here: Any = schema
     walked: list[str] = []
@@ -102,7 +106,7 @@ def _check_key(schema: type[Any], key: str, config_dir: Path | None = None) -> N
             hints = typing.get_type_hints(here)
             if part not in hints:
                 place = ".".join(walked) or "the configuration"
-                groups = [p.name for p in config_dir.iterdir() if p.is_dir()] if config_dir and not walked else []
+                groups = [p.name for p in config_dir.iterdir() if p.is_dir()] if not walked else []
                 raise UserError(f"'{key}': {place} has no '{part}'.{did_you_mean(part, [*hints, *groups])}")
             here = hints[part]
         else:
@@ -123,18 +127,23 @@ def _missing_option(error: MissingConfigException, config_dir: Path) -> str:
     return f"configuration group '{group}' has no option '{option}'.{did_you_mean(option, known)}"
 
 
-def _explain(schema: type[Any], error: BaseException) -> str:
+def _explain(error: BaseException) -> str:
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
     full_key = getattr(cause, "full_key", None)
-    if isinstance(cause, ConfigKeyError) and full_key:
-        try:
-            _check_key(schema, full_key)
-        except UserError as exact:
-            return str(exact)
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and full_key:
+        return _explain_key(full_key, cause)
     first_line = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
     return f"'{full_key}': {first_line}" if full_key else first_line
+
+
+def _explain_key(full_key: str, error: ConfigKeyError | ConfigAttributeError) -> str:
+    if is_dataclass(error.object_type):
+        return f"'{full_key}': no such key.{did_you_mean(str(error.key), typing.get_type_hints(error.object_type))}"
+    siblings = [str(key) for key in error.parent_node or ()]
+    hint = did_you_mean(str(error.key), siblings)
+    return f"'{full_key}': no such key yet.{hint} To add it, write +{full_key}=VALUE."
 
 
 def documented_keys(schema: type[Any], value: Any, prefix: str = "") -> list[tuple[str, str, Any]]:

@@ -10,7 +10,7 @@ class UserError(Exception):
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """Return `" Did you mean 'x'?"` for the nearest of `valid`, or the valid names when none is near."""
-    names = sorted(valid)
+    names = sorted(set(valid))
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     if near:
         return f" Did you mean '{near[0]}'?"

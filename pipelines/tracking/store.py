@@ -16,7 +16,10 @@ from mlflow.types import Schema, TensorSpec
 from pipelines.settings.errors import UserError
 
 _BUNDLE = "bundle"
-_ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}  # MLflow's codes for an unknown model and an unknown alias
+_ABSENT = {
+    "RESOURCE_DOES_NOT_EXIST",
+    "INVALID_PARAMETER_VALUE",
+}  # MLflow's codes for an unknown model and an unknown alias
 
 
 @dataclass

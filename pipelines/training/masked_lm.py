@@ -2,6 +2,7 @@
 
 import math
 import sys
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,11 @@ import torch
 from datasets import Dataset
 from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
-from transformers import BertForMaskedLM, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments, get_scheduler
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import BertForMaskedLM, PreTrainedTokenizerBase, Trainer, TrainingArguments, get_scheduler
 
+from pipelines.settings.errors import UserError
 from pipelines.training.packing import EMPTY
-from pipelines.training.trainer import LineProgress, bf16_helps
+from pipelines.training.trainer import LineProgress, bf16_helps, keep_off_stdout, last_checkpoint
 
 
 @dataclass
@@ -45,7 +46,7 @@ class PackedMaskedLM(BertForMaskedLM):
     """A BERT with its masked-language-model head, fed packed rows; only masked positions reach the head."""
 
     def forward(self, input_ids: Tensor, segments: Tensor, position_ids: Tensor, original: Tensor) -> dict[str, Tensor]:
-        """Return the mean cross-entropy over masked positions.
+        """Return the mean cross-entropy over masked positions, 0 for a batch that has none.
 
         Args:
             input_ids, segments, position_ids: int64 `[b, s]`.
@@ -55,11 +56,16 @@ class PackedMaskedLM(BertForMaskedLM):
         hidden = self.bert(input_ids, attention_mask=visible, position_ids=position_ids).last_hidden_state
         masked = original != EMPTY
         logits = self.cls(hidden[masked])
-        return {"loss": nn.functional.cross_entropy(logits.float(), original[masked])}
+        total = nn.functional.cross_entropy(logits.float(), original[masked], reduction="sum")
+        return {"loss": total / masked.sum().clamp(min=1)}
 
 
 class MaskingCollator:
-    """Choose the tokens to predict: 85 % become [MASK], 7 % a random token, 8 % stay (BERT's scheme, fewer left as they are)."""
+    """Choose the tokens to predict: 85 % become [MASK], 7 % a random token, 8 % stay (BERT's scheme, fewer left as they are).
+
+    The choice is seeded by the batch's own tokens: batches are fetched ahead of the step that reads them, so draws from the
+    global generator would not be the same again after a resume. Shuffling makes new batches, and new choices, every epoch.
+    """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, share: float) -> None:
         self.share, self.mask, self.size = share, tokenizer.mask_token_id, len(tokenizer)
@@ -72,9 +78,11 @@ class MaskingCollator:
             for name in ("input_ids", "segments", "position_ids")
         }
         ids = batch["input_ids"]
-        chosen = (torch.rand(ids.shape) < self.share) & ~torch.isin(ids, self.special)
-        fate = torch.rand(ids.shape)
-        replaced = torch.where(fate < 0.85, self.mask, torch.randint(len(self.special), self.size, ids.shape))
+        own = torch.Generator().manual_seed(zlib.crc32(ids.numpy().tobytes()))
+        chosen = (torch.rand(ids.shape, generator=own) < self.share) & ~torch.isin(ids, self.special)
+        fate = torch.rand(ids.shape, generator=own)
+        random = torch.randint(len(self.special), self.size, ids.shape, generator=own)
+        replaced = torch.where(fate < 0.85, self.mask, random)
         batch["original"] = torch.where(chosen, ids, EMPTY)
         batch["input_ids"] = torch.where(chosen & (fate < 0.92), replaced, ids)
         return batch
@@ -129,7 +137,12 @@ def train_masked_lm(
     scratch: Path,
     seed: int,
 ) -> dict[str, float]:
-    """Train `model` in place, continuing from the last checkpoint in `scratch`; return held-out loss and tokens seen."""
+    """Train `model` in place, continuing from the last checkpoint in `scratch`; return held-out loss and tokens seen.
+
+    Raises:
+        UserError: a value is out of range.
+    """
+    _check(config)
     steps = max(1, math.ceil(len(rows) / config.rows_per_batch * epochs))
     optimizer = MuonAdamW(model, config)
     schedule = get_scheduler(
@@ -148,15 +161,30 @@ def train_masked_lm(
         optimizers=(optimizer, schedule),
         callbacks=[LineProgress("pretrain")],
     )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(scratch)) if scratch.is_dir() else None)
-    torch.manual_seed(seed)  # the held-out positions to predict are drawn by the collator
+    keep_off_stdout(trainer)
+    trainer.train(resume_from_checkpoint=last_checkpoint(scratch))
     held_out_loss = trainer.evaluate()["eval_loss"]
     per_row = float(np.mean([(np.asarray(row) != EMPTY).sum() for row in held_out["segments"]]))
     return {
         "held_out_loss": round(float(held_out_loss), 4),
         "million_tokens": round(steps * config.rows_per_batch * per_row / 1e6, 3),
     }
+
+
+def _check(config: MaskedLMConfig) -> None:
+    limits = {
+        "learning_rate": config.learning_rate > 0,
+        "muon_learning_rate": config.muon_learning_rate > 0,
+        "rows_per_batch": config.rows_per_batch >= 1,
+        "mask_share": 0 < config.mask_share < 1,
+        "warmup_steps": config.warmup_steps >= 0,
+        "decay": 0 <= config.decay <= 1,
+        "weight_decay": config.weight_decay >= 0,
+        "saves": config.saves >= 1,
+    }
+    for key, holds in limits.items():
+        if not holds:
+            raise UserError(f"pretrain.training.{key}={getattr(config, key)}: out of range.")
 
 
 def _arguments(config: MaskedLMConfig, steps: int, scratch: Path, seed: int) -> TrainingArguments:

@@ -46,7 +46,5 @@ def pack(texts: Sequence[Sequence[int]], capacity: int, pad: int) -> Dataset:
             positions[row, start:end] = np.arange(end - start)
             start = end
     columns = {"input_ids": list(ids), "segments": list(segments), "position_ids": list(positions)}
-    types = Features(
-        input_ids=List(Value("int32")), segments=List(Value("int16")), position_ids=List(Value("int16"))
-    )
+    types = Features(input_ids=List(Value("int32")), segments=List(Value("int16")), position_ids=List(Value("int16")))
     return Dataset.from_dict(columns, features=types)

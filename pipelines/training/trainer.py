@@ -1,5 +1,6 @@
 """Train a classifier with `transformers.Trainer`: masked losses, early stopping, best weights kept, exact resume after a kill."""
 
+import json
 import math
 import sys
 import time
@@ -21,13 +22,14 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PrinterCallback,
+    ProgressCallback,
     Trainer,
     TrainerCallback,
     TrainerControl,
     TrainerState,
     TrainingArguments,
 )
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer import TRAINER_STATE_NAME
 
 from pipelines.artifacts.progress import say
 from pipelines.models.losses import partial_label_loss, soft_target_loss
@@ -68,7 +70,11 @@ class RowLoss:
     """The training loss over packed targets: hard labels where known, plus the teacher's where `soft_share` is above 0."""
 
     def __init__(
-        self, positive_weight: NDArray[np.float32], harm_weight: float, soft_share: float = 0.0, temperature: float = 1.0
+        self,
+        positive_weight: NDArray[np.float32],
+        harm_weight: float,
+        soft_share: float = 0.0,
+        temperature: float = 1.0,
     ) -> None:
         self.positive_weight = torch.from_numpy(positive_weight)
         self.label_weight = torch.full_like(self.positive_weight, harm_weight)
@@ -107,8 +113,9 @@ def fit(
         Best validation score, epochs run and final training loss.
 
     Raises:
-        UserError: nothing to train on, or the loss is no longer a number.
+        UserError: a value is out of range, there is nothing to train on, or the loss is no longer a number.
     """
+    check(config, name)
     if not len(train) or not len(validation):
         raise UserError(f"{name}: {len(train)} training and {len(validation)} validation rows; both are needed.")
     trainer = Trainer(
@@ -121,21 +128,57 @@ def fit(
         compute_metrics=validation_score,
         callbacks=[EarlyStoppingCallback(config.patience), LineProgress(name)],
     )
-    trainer.remove_callback(PrinterCallback)  # stdout belongs to the verb's JSON line
+    keep_off_stdout(trainer)
     masking = model.register_forward_pre_hook(_TokenMasking(tokenizer, config.token_masking), with_kwargs=True)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(scratch)) if scratch.is_dir() else None)
+    trainer.train(resume_from_checkpoint=last_checkpoint(scratch))
     masking.remove()
     return _summary(trainer, name)
+
+
+def check(config: TrainingConfig, name: str) -> None:
+    """Raise UserError for a value that nothing can be trained with."""
+    limits = {
+        "learning_rate": config.learning_rate > 0,
+        "epochs": config.epochs > 0,
+        "batch_size": config.batch_size >= 1,
+        "accumulate": config.accumulate >= 1,
+        "warmup": 0 <= config.warmup < 1,
+        "weight_decay": config.weight_decay >= 0,
+        "evaluations_per_epoch": config.evaluations_per_epoch > 0,
+        "patience": config.patience >= 1,
+        "harm_weight": config.harm_weight >= 0,
+        "max_positive_weight": config.max_positive_weight >= 1,
+        "token_masking": 0 <= config.token_masking < 1,
+    }
+    for key, holds in limits.items():
+        if not holds:
+            raise UserError(f"{name}.training.{key}={getattr(config, key)}: out of range.")
+
+
+def last_checkpoint(scratch: Path) -> str | None:
+    """Return the newest checkpoint in `scratch` that was written to its end, None where there is none to resume from."""
+    saved = sorted(scratch.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    return next((str(path) for path in saved if _written_to_its_end(path)), None)
+
+
+def keep_off_stdout(trainer: Trainer) -> None:
+    """Take away the callbacks that print there: stdout belongs to the verb's JSON line."""
+    trainer.remove_callback(PrinterCallback)
+    if not trainer.args.disable_tqdm:
+        trainer.remove_callback(ProgressCallback)
+        trainer.add_callback(Bar)
 
 
 def validation_score(prediction: EvalPrediction) -> dict[str, float]:
     """Return the figure that model selection maximises: ROC AUC averaged so that corpora count alike.
 
     Within a corpus the root counts as much as all its harms together; a label known in one class only takes no part.
-    Threshold-free, because thresholds are set after training, by `calibrate`.
+    Threshold-free, because thresholds are set after training, by `calibrate`. Raises UserError for scores that are NaN.
     """
     targets = unpack_array(prediction.label_ids)
     scores = probabilities(np.asarray(prediction.predictions, np.float32))
+    if np.isnan(scores).any():
+        raise UserError("validation: the scores are no longer numbers; lower the learning rate.")
     truth, corpus = targets.truth.numpy(), targets.corpus.numpy()
     found = []
     for index in np.unique(corpus):
@@ -163,7 +206,8 @@ def bf16_helps() -> bool:
 
 def _arguments(config: TrainingConfig, rows: int, scratch: Path, seed: int) -> TrainingArguments:
     steps_per_epoch = math.ceil(rows / (config.batch_size * config.accumulate))
-    interval = max(1, math.ceil(steps_per_epoch / config.evaluations_per_epoch))
+    steps = math.ceil(steps_per_epoch * config.epochs)
+    interval = min(steps, max(1, math.ceil(steps_per_epoch / config.evaluations_per_epoch)))
     return TrainingArguments(
         output_dir=str(scratch),
         learning_rate=config.learning_rate,
@@ -184,7 +228,9 @@ def _arguments(config: TrainingConfig, rows: int, scratch: Path, seed: int) -> T
         load_best_model_at_end=True,
         metric_for_best_model="score",
         greater_is_better=True,
-        logging_steps=max(1, min(50, interval)),
+        restore_callback_states_from_checkpoint=True,  # or a resumed run would count its patience anew
+        logging_steps=min(50, interval),
+        logging_nan_inf_filter=False,  # a loss that is no number must be seen
         seed=seed,
         data_seed=seed,
         disable_tqdm=not sys.stderr.isatty(),
@@ -204,6 +250,14 @@ def _summary(trainer: Trainer, name: str) -> dict[str, float]:
         "epochs": round(float(trainer.state.epoch or 0.0), 3),
         "loss": float(losses[-1]),
     }
+
+
+def _written_to_its_end(checkpoint: Path) -> bool:
+    try:
+        json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))  # the last file that Trainer writes
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 class _Collator(DataCollatorWithPadding):
@@ -231,6 +285,16 @@ class _TokenMasking:
         chosen = torch.rand(ids.shape, device=ids.device) < self.share
         chosen &= ~torch.isin(ids, self.kept.to(ids.device))
         return args, {**kwargs, "input_ids": ids.masked_fill(chosen, self.mask)}
+
+
+class Bar(ProgressCallback):
+    """Trainer's own bar for terminals, minus its log lines, which would go to stdout."""
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Say what validation gave, above the bar."""
+        score = kwargs["logs"].get("eval_score")
+        if score is not None and self.training_bar is not None:
+            self.training_bar.write(f"epoch {state.epoch:.2f}, validation score {score:.4f}", file=sys.stderr)
 
 
 class LineProgress(TrainerCallback):

@@ -1,4 +1,4 @@
-"""The bundle as the three worlds open it that know nothing of this project: transformers, its pipeline, plain onnxruntime."""
+"""The bundle as those open it who know nothing of this project: transformers, its pipeline, plain onnxruntime."""
 
 import numpy as np
 import onnxruntime

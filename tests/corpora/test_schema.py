@@ -12,9 +12,9 @@ from pipelines.settings.errors import UserError
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("corpus.panda.columns={txet: hatespeech}", "no canonical column 'txet'. Did you mean 'text'?"),
-        ("corpus.panda.columns={context: hatespeech}", "columns must say which raw column is the text"),
-        ("corpus.panda.constants={chanel: post}", "no canonical column 'chanel'. Did you mean 'channel'?"),
+        ("+corpus.panda.columns.txet=hatespeech", "no canonical column 'txet'. Did you mean 'text'?"),
+        ("~corpus.panda.columns.text", "columns must say which raw column is the text"),
+        ("+corpus.panda.constants.chanel=post", "no canonical column 'chanel'. Did you mean 'channel'?"),
         ("corpus.panda.files=[{path: a.tsv, sha256: x, split: dev}]", "unknown split 'dev'"),
         ("corpus.panda.files=[{path: a.tsv, sha256: x, reading: fine}]", "no rules for reading 'fine'"),
         ("corpus.panda.rules=[{set: {violatoin: 1}}]", "no label 'violatoin'. Did you mean 'violation'?"),
@@ -31,7 +31,7 @@ from pipelines.settings.errors import UserError
 )
 def test_wrong_name_in_a_corpus(override: str, message: str, compose_once: Callable[..., Setting]) -> None:
     setting = compose_once(override)
-    name = override.split(".")[1]
+    name = "toxicn" if "toxicn" in override else "panda"
     with pytest.raises(UserError) as caught:
         check(name, setting.config.corpus[name], setting.taxonomy)
     assert message in str(caught.value)

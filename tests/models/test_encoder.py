@@ -31,8 +31,12 @@ DISTIL = {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32}
 ARCHITECTURES = {
     "bert": lambda size: BertModel(BertConfig(vocab_size=size, max_position_embeddings=24, **SIZES)),
     "masked": lambda size: BertForMaskedLM(BertConfig(vocab_size=size, max_position_embeddings=24, **SIZES)),
-    "roberta": lambda size: RobertaModel(RobertaConfig(vocab_size=size, max_position_embeddings=24, pad_token_id=0, **SIZES)),
-    "electra": lambda size: ElectraModel(ElectraConfig(vocab_size=size, max_position_embeddings=24, embedding_size=16, **SIZES)),
+    "roberta": lambda size: RobertaModel(
+        RobertaConfig(vocab_size=size, max_position_embeddings=24, pad_token_id=0, **SIZES)
+    ),
+    "electra": lambda size: ElectraModel(
+        ElectraConfig(vocab_size=size, max_position_embeddings=24, embedding_size=16, **SIZES)
+    ),
     "distilbert": lambda size: DistilBertModel(DistilBertConfig(vocab_size=size, max_position_embeddings=24, **DISTIL)),
 }
 TEXTS = ["今天天气真好", "你我他 sb 666", "别来了！"]
@@ -63,14 +67,21 @@ def logits(model: PreTrainedModel, rows: list[list[int]]) -> torch.Tensor:
 
 def own(tokenizer: PreTrainedTokenizerFast, seed: int = 5, **sizes: int) -> PreTrainedModel:
     config = make_config().encoder
-    return build_classifier(replace(config, **{"layers": 3, "max_length": 24, **sizes}), tokenizer, make_taxonomy(), seed)
+    return build_classifier(
+        replace(config, **{"layers": 3, "max_length": 24, **sizes}), tokenizer, make_taxonomy(), seed
+    )
 
 
 def test_own_sizes_are_a_plain_bert_in_taxonomy_order(tokenizer: PreTrainedTokenizerFast) -> None:
     taxonomy = make_taxonomy()
     model = own(tokenizer, hidden=48, heads=4, intermediate=96, layers=3)
     config = model.config
-    assert (config.hidden_size, config.num_attention_heads, config.intermediate_size, config.num_hidden_layers) == (48, 4, 96, 3)
+    assert (config.hidden_size, config.num_attention_heads, config.intermediate_size, config.num_hidden_layers) == (
+        48,
+        4,
+        96,
+        3,
+    )
     assert (config.vocab_size, config.max_position_embeddings, config.type_vocab_size) == (len(tokenizer), 24, 1)
     assert [config.id2label[column] for column in range(config.num_labels)] == list(taxonomy.labels)
     assert config.label2id == {label: column for column, label in enumerate(taxonomy.labels)}
@@ -86,7 +97,9 @@ def test_sizes_that_can_not_be_built_are_refused(wrong: dict[str, float]) -> Non
 
 
 @pytest.mark.parametrize("architecture", list(ARCHITECTURES))
-def test_a_hub_folder_gets_a_head_for_the_taxonomy(tmp_path: Path, tokenizer: PreTrainedTokenizerFast, architecture: str) -> None:
+def test_a_hub_folder_gets_a_head_for_the_taxonomy(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, architecture: str
+) -> None:
     source = hub_folder(tmp_path, architecture, tokenizer)
     model, loaded = load(source)
     labels = make_taxonomy().labels
@@ -101,7 +114,9 @@ def test_a_hub_folder_gets_a_head_for_the_taxonomy(tmp_path: Path, tokenizer: Pr
 
 
 @pytest.mark.parametrize("architecture", list(ARCHITECTURES))
-def test_the_longest_text_fits_the_positions(tmp_path: Path, tokenizer: PreTrainedTokenizerFast, architecture: str) -> None:
+def test_the_longest_text_fits_the_positions(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, architecture: str
+) -> None:
     model, loaded = load(hub_folder(tmp_path, architecture, tokenizer))
     rows = encode(loaded, ["今天" * 50])
     assert logits(model, rows).isfinite().all()
@@ -110,7 +125,9 @@ def test_the_longest_text_fits_the_positions(tmp_path: Path, tokenizer: PreTrain
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "electra"])
-def test_a_saved_checkpoint_reopens_with_the_same_scores(tmp_path: Path, tokenizer: PreTrainedTokenizerFast, architecture: str) -> None:
+def test_a_saved_checkpoint_reopens_with_the_same_scores(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, architecture: str
+) -> None:
     model, loaded = load(hub_folder(tmp_path / "hub", architecture, tokenizer), max_length=12)
     save_checkpoint(tmp_path / "saved", model, loaded, make_taxonomy())
     again = AutoTokenizer.from_pretrained(tmp_path / "saved")
@@ -177,13 +194,21 @@ def test_weights_of_another_model_are_refused(tmp_path: Path, tokenizer: PreTrai
     with pytest.raises(UserError, match="different models"):
         load(source)
     weights = load_file(Path(other) / "model.safetensors")
-    save_file({f"strange.{name}": weight for name, weight in weights.items()}, Path(other) / "model.safetensors", {"format": "pt"})
+    save_file(
+        {f"strange.{name}": weight for name, weight in weights.items()},
+        Path(other) / "model.safetensors",
+        {"format": "pt"},
+    )
     with pytest.raises(UserError, match="missing"):
         load(other)
 
 
-@pytest.mark.parametrize(("have", "want", "expected"), [(6, 1, [5]), (6, 2, [0, 5]), (6, 3, [0, 2, 5]), (3, 3, [0, 1, 2]), (2, 3, [0, 1])])
-def test_layers_are_taken_from_first_to_last(tokenizer: PreTrainedTokenizerFast, have: int, want: int, expected: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("have", "want", "expected"), [(6, 1, [5]), (6, 2, [0, 5]), (6, 3, [0, 2, 5]), (3, 3, [0, 1, 2]), (2, 3, [0, 1])]
+)
+def test_layers_are_taken_from_first_to_last(
+    tokenizer: PreTrainedTokenizerFast, have: int, want: int, expected: list[int]
+) -> None:
     teacher, student = own(tokenizer, layers=have), own(tokenizer, seed=9, layers=want)
     copied = copy_layers(teacher, student)
     ours, theirs = student.state_dict(), teacher.state_dict()

@@ -14,7 +14,11 @@ LOGITS = st.lists(st.floats(-50, 50, width=32), min_size=3, max_size=3)
 
 
 def hard(
-    logits: list[float], truth: list[float], members: list[bool] | None = None, weight: list[float] | None = None, positive: list[float] | None = None
+    logits: list[float],
+    truth: list[float],
+    members: list[bool] | None = None,
+    weight: list[float] | None = None,
+    positive: list[float] | None = None,
 ) -> tuple[float, Tensor]:
     """Return the loss of one row and its gradient."""
     z = torch.tensor([logits], requires_grad=True)
@@ -99,18 +103,27 @@ def test_rows_do_not_influence_each_other(one: list[float], two: list[float]) ->
     truth, members = torch.tensor([[1.0, NAN, 0.0], [NAN, 0.0, NAN]]), torch.tensor([[False] * 3, [False, True, True]])
     ones = torch.ones(3)
     both = partial_label_loss(torch.tensor([one, two]), truth, members, ones, ones)
-    alone = [partial_label_loss(torch.tensor([row]), truth[i : i + 1], members[i : i + 1], ones, ones) for i, row in enumerate((one, two))]
+    alone = [
+        partial_label_loss(torch.tensor([row]), truth[i : i + 1], members[i : i + 1], ones, ones)
+        for i, row in enumerate((one, two))
+    ]
     assert both.tolist() == pytest.approx(torch.cat(alone).tolist(), rel=1e-6)
 
 
 def test_half_precision_logits_are_scored_in_float32() -> None:
     loss = partial_label_loss(
-        torch.zeros(1, 2, dtype=torch.bfloat16), torch.ones(1, 2), torch.zeros(1, 2, dtype=torch.bool), torch.ones(2), torch.ones(2)
+        torch.zeros(1, 2, dtype=torch.bfloat16),
+        torch.ones(1, 2),
+        torch.zeros(1, 2, dtype=torch.bool),
+        torch.ones(2),
+        torch.ones(2),
     )
     assert loss.dtype == torch.float32
 
 
-def soft(logits: list[float], teacher: list[float], temperature: float, weight: list[float] | None = None) -> tuple[float, Tensor]:
+def soft(
+    logits: list[float], teacher: list[float], temperature: float, weight: list[float] | None = None
+) -> tuple[float, Tensor]:
     z = torch.tensor([logits], requires_grad=True)
     loss = soft_target_loss(z, torch.tensor([teacher]), torch.tensor(weight or [1.0] * len(logits)), temperature)
     loss.sum().backward()

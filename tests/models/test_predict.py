@@ -21,7 +21,9 @@ def model(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
-def test_scores_keep_the_order_of_texts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, batch_size: int) -> None:
+def test_scores_keep_the_order_of_texts(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, batch_size: int
+) -> None:
     texts = ["", *make_texts(9), "天" * 100]
     contexts = [None, "上文", *[None] * 9]
     found = predict_logits(model.train(), tokenizer, texts, contexts, batch_size)

@@ -10,7 +10,14 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from pipelines.models.tokenizer import TokenizerConfig, encode, learn_tokenizer, save_tokenizer
 
 TEXTS = ["好好坏", "好 ok ok!"]
-CORPUS = ["今天天气真好，出去走走", "yyds！这也太强了吧 666", "哈哈哈哈😂😂😂", "他说：“别来了”", "sb sb tmd", "カタカナ 한국어"]
+CORPUS = [
+    "今天天气真好，出去走走",
+    "yyds！这也太强了吧 666",
+    "哈哈哈哈😂😂😂",
+    "他说：“别来了”",
+    "sb sb tmd",
+    "カタカナ 한국어",
+]
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +94,20 @@ def test_models_get_two_inputs(tokenizer: PreTrainedTokenizerFast, saved: Path) 
         assert list(one.pad({"input_ids": [[2, 3], [2, 5, 3]]})) == ["input_ids", "attention_mask"]
 
 
-STRANGE = ["", " ", "😂" * 5, "😂" * 200, "yyds", "tmdsb666", "a" * 63, "a" * 65, "今天" * 40, "\x00\x07好", "👨‍👩‍👧", "[CLS][MASK]"]
+STRANGE = [
+    "",
+    " ",
+    "😂" * 5,
+    "😂" * 200,
+    "yyds",
+    "tmdsb666",
+    "a" * 63,
+    "a" * 65,
+    "今天" * 40,
+    "\x00\x07好",
+    "👨‍👩‍👧",
+    "[CLS][MASK]",
+]
 
 
 @pytest.mark.parametrize("text", STRANGE)
@@ -105,7 +125,11 @@ def test_saved_folder_reopens_with_identical_ids(tokenizer: PreTrainedTokenizerF
 
 def test_contexts_are_the_second_of_a_pair_and_order_is_kept(tokenizer: PreTrainedTokenizerFast) -> None:
     together = encode(tokenizer, ["好", "今天", "来"], [None, "出去", None])
-    assert together == [encode(tokenizer, ["好"])[0], tokenizer("今天", "出去")["input_ids"], encode(tokenizer, ["来"])[0]]
+    assert together == [
+        encode(tokenizer, ["好"])[0],
+        tokenizer("今天", "出去")["input_ids"],
+        encode(tokenizer, ["来"])[0],
+    ]
     assert encode(tokenizer, []) == []
 
 

@@ -31,8 +31,12 @@ def connected(output: Path) -> Iterator[None]:
 
 def bundle(folder: Path, value: float) -> Path:
     """Write a folder with a graph that adds `value` to the mask, and a file beside it."""
-    ids = [helper.make_tensor_value_info(name, TensorProto.INT64, ["b", "s"]) for name in ("input_ids", "attention_mask")]
-    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", "s"]) for name in ("logits", "probabilities")]
+    ids = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["b", "s"]) for name in ("input_ids", "attention_mask")
+    ]
+    outputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", "s"]) for name in ("logits", "probabilities")
+    ]
     nodes = [
         helper.make_node("Cast", ["input_ids"], ["ids"], to=TensorProto.FLOAT),
         helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
@@ -83,7 +87,11 @@ def test_a_registered_bundle_is_found_by_its_alias(tmp_path: Path) -> None:
     versions = []
     for value in (1.0, 2.0):
         with store.run("publish", {}, nested=False):
-            versions.append(store.register(bundle(tmp_path / f"bundle{value}", value), MODEL, "classifier", {"licence": "Apache-2.0"}))
+            versions.append(
+                store.register(
+                    bundle(tmp_path / f"bundle{value}", value), MODEL, "classifier", {"licence": "Apache-2.0"}
+                )
+            )
     first, second = versions
     assert first != second
     store.set_alias("classifier", "champion", first)
@@ -118,7 +126,17 @@ def test_a_model_that_is_no_bundle_of_ours_is_named(tmp_path: Path) -> None:
         store.find_bundle("models:/foreign@champion", tmp_path / "cache")
 
 
-@pytest.mark.parametrize("reference", ["classifier@champion", "models:/classifier", "models:/@champion", "models:/classifier@", "models:/classifier/1", ""])
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "classifier@champion",
+        "models:/classifier",
+        "models:/@champion",
+        "models:/classifier@",
+        "models:/classifier/1",
+        "",
+    ],
+)
 def test_other_references_are_refused(reference: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="models:/NAME@ALIAS"):
         store.find_bundle(reference, tmp_path)

@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,14 @@ import pytest
 import torch
 from datasets import Dataset
 from tiny_data import FILLER, make_config, make_taxonomy, make_texts, same_weights
-from transformers import EvalPrediction, PreTrainedModel, PreTrainedTokenizerFast, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    EvalPrediction,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from pipelines.models.encoder import build_classifier
@@ -42,21 +48,29 @@ def rows(tokenizer: PreTrainedTokenizerFast, texts: list[str], shift: int = 0) -
     truth = np.full((len(texts), LABELS), np.nan, np.float32)
     truth[:, :2] = np.array([(index + shift) % 2 for index in range(len(texts))])[:, None]
     ids = encode(tokenizer, texts)
-    packed = pack(truth, np.zeros_like(truth, bool), None, np.ones(len(texts), np.float32), np.zeros(len(texts), np.int64))
-    return Dataset.from_dict({"input_ids": ids, "length": [len(row) for row in ids], "labels": list(packed)}).with_format("numpy")
+    packed = pack(
+        truth, np.zeros_like(truth, bool), None, np.ones(len(texts), np.float32), np.zeros(len(texts), np.int64)
+    )
+    return Dataset.from_dict(
+        {"input_ids": ids, "length": [len(row) for row in ids], "labels": list(packed)}
+    ).with_format("numpy")
 
 
 def settings(**changes: Any) -> TrainingConfig:
     return replace(make_config().finetune.training, **{"patience": 9, **changes})
 
 
-def train(tokenizer: PreTrainedTokenizerFast, scratch: Path, config: TrainingConfig, hook: Any = None) -> tuple[PreTrainedModel, dict[str, float]]:
+def train(
+    tokenizer: PreTrainedTokenizerFast, scratch: Path, config: TrainingConfig, hook: Any = None
+) -> tuple[PreTrainedModel, dict[str, float]]:
     """Train a fresh tiny classifier; `hook` runs before every forward pass."""
     model = build_classifier(make_config().encoder, tokenizer, make_taxonomy(), seed=1)
     if hook:
         model.register_forward_pre_hook(hook, with_kwargs=True)
     loss = RowLoss(np.ones(LABELS, np.float32), harm_weight=0.5)
-    summary = fit(model, tokenizer, rows(tokenizer, TEXTS[:64]), rows(tokenizer, TEXTS[64:]), loss, config, scratch, 11, "toy")
+    summary = fit(
+        model, tokenizer, rows(tokenizer, TEXTS[:64]), rows(tokenizer, TEXTS[64:]), loss, config, scratch, 11, "toy"
+    )
     return model, summary
 
 
@@ -71,7 +85,9 @@ def killer(after: int) -> Any:
     return hook
 
 
-def test_a_separable_task_is_learnt_silently(tokenizer: PreTrainedTokenizerFast, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_separable_task_is_learnt_silently(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     model, summary = train(tokenizer, tmp_path, settings(epochs=8, learning_rate=3e-3))
     assert summary["validation_score"] > 0.95
     assert summary["epochs"] == 8
@@ -118,7 +134,9 @@ def test_a_run_killed_after_its_last_step_only_finishes(tokenizer: PreTrainedTok
 
 
 @pytest.mark.slow
-def test_a_process_killed_by_the_system_continues_to_the_bit(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+def test_a_process_killed_by_the_system_continues_to_the_bit(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
     config = settings(epochs=3, evaluations_per_epoch=2, learning_rate=1e-3)
     script = textwrap.dedent(
         """
@@ -153,14 +171,15 @@ def test_the_best_weights_are_kept_and_training_stops_early(tokenizer: PreTraine
 
 
 @pytest.mark.parametrize(("flag", "expected"), [(True, {True}), (False, {False})])
-def test_bf16_follows_its_flag(tokenizer: PreTrainedTokenizerFast, tmp_path: Path, flag: bool, expected: set[bool]) -> None:
+def test_bf16_follows_its_flag(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, flag: bool, expected: set[bool]
+) -> None:
     seen = set()
 
-    def hook(model: PreTrainedModel, *_: Any) -> None:
-        if model.training:
-            seen.add(torch.is_autocast_enabled("cpu"))
+    def watch(model: PreTrainedModel, *_: Any) -> None:  # autocast begins inside the classifier's own forward pass
+        model.bert.encoder.register_forward_pre_hook(lambda *_: seen.add(torch.is_autocast_enabled("cpu")))
 
-    model, summary = train(tokenizer, tmp_path, settings(epochs=1, bf16=flag), hook)
+    model, summary = train(tokenizer, tmp_path, settings(epochs=1, bf16=flag), watch)
     assert seen == expected
     assert math.isfinite(summary["loss"])
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
@@ -191,8 +210,13 @@ def test_tokens_are_hidden_while_training_only(tokenizer: PreTrainedTokenizerFas
     assert hidden[True] == before  # nothing of it stays in the model
 
 
-@pytest.mark.parametrize("batch", [{"batch_size": 8, "accumulate": 1}, {"batch_size": 4, "accumulate": 2}, {"batch_size": 3, "accumulate": 3}])
-def test_accumulated_gradients_are_those_of_one_batch(tokenizer: PreTrainedTokenizerFast, tmp_path: Path, batch: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "batch",
+    [{"batch_size": 8, "accumulate": 1}, {"batch_size": 4, "accumulate": 2}, {"batch_size": 3, "accumulate": 3}],
+)
+def test_accumulated_gradients_are_those_of_one_batch(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, batch: dict[str, int]
+) -> None:
     random = np.random.default_rng(0)
     truth = random.choice(np.array([0, 1, np.nan], np.float32), size=(8, LABELS))
     teacher = random.normal(size=truth.shape).astype(np.float32)
@@ -225,7 +249,9 @@ def test_accumulated_gradients_are_those_of_one_batch(tokenizer: PreTrainedToken
         report_to=[],
         disable_tqdm=True,
     )
-    Trainer(model, arguments, train_dataset=data, data_collator=collator, compute_loss_func=loss, callbacks=[Watch()]).train()
+    Trainer(
+        model, arguments, train_dataset=data, data_collator=collator, compute_loss_func=loss, callbacks=[Watch()]
+    ).train()
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, atol=1e-6, rtol=1e-4)
@@ -253,7 +279,9 @@ def test_row_loss_weighs_rows_labels_and_the_teacher() -> None:
     # row 1 has no teacher and keeps its whole hard loss; row 2 knows the teacher's root alone
     expected = (1.25 * math.log(2) + 2 * 0.5 * math.log(2)) / 2
     assert float(loss(outputs, torch.from_numpy(packed))) == pytest.approx(expected)
-    assert float(loss(outputs, torch.from_numpy(packed), num_items_in_batch=4 * packed.shape[1])) == pytest.approx(expected / 2)
+    assert float(loss(outputs, torch.from_numpy(packed), num_items_in_batch=4 * packed.shape[1])) == pytest.approx(
+        expected / 2
+    )
 
 
 @pytest.mark.parametrize(("first", "second"), [(0, 32), (64, 0)])
@@ -262,7 +290,17 @@ def test_no_rows_are_refused(tokenizer: PreTrainedTokenizerFast, tmp_path: Path,
     loss = RowLoss(np.ones(LABELS, np.float32), harm_weight=0.5)
     data = rows(tokenizer, TEXTS)
     with pytest.raises(UserError, match=f"{first} training and {second} validation rows"):
-        fit(model, tokenizer, data.select(range(first)), data.select(range(second)), loss, settings(), tmp_path, 11, "toy")
+        fit(
+            model,
+            tokenizer,
+            data.select(range(first)),
+            data.select(range(second)),
+            loss,
+            settings(),
+            tmp_path,
+            11,
+            "toy",
+        )
 
 
 def test_less_than_one_epoch_still_has_a_loss_and_a_score(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
@@ -272,7 +310,7 @@ def test_less_than_one_epoch_still_has_a_loss_and_a_score(tokenizer: PreTrainedT
 
 
 def test_a_loss_that_is_no_number_is_explained(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="toy: .*learning rate"):
+    with pytest.raises(UserError, match="learning rate"):
         train(tokenizer, tmp_path, settings(learning_rate=1e30, warmup=0.0, epochs=2))
 
 
@@ -291,7 +329,9 @@ def test_a_loss_that_is_no_number_is_explained(tokenizer: PreTrainedTokenizerFas
         {"harm_weight": -1.0},
     ],
 )
-def test_values_out_of_range_are_named(tokenizer: PreTrainedTokenizerFast, tmp_path: Path, wrong: dict[str, float]) -> None:
+def test_values_out_of_range_are_named(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, wrong: dict[str, float]
+) -> None:
     with pytest.raises(UserError, match=next(iter(wrong))):
         train(tokenizer, tmp_path, settings(**wrong))
 
@@ -325,16 +365,15 @@ def test_progress_lines_say_how_much_is_left(capsys: pytest.CaptureFixture[str])
     assert output.out == ""
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    yield
-
-
 def test_on_a_terminal_too_stdout_stays_empty(
-    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, capsys: pytest.CaptureFixture[str], terminal: None
+    tokenizer: PreTrainedTokenizerFast,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     train(tokenizer, tmp_path, settings(epochs=1))
     output = capsys.readouterr()
     assert output.out == ""
+    assert "epoch 1.00, validation score" in output.err
     assert "8/8" in output.err

@@ -1,0 +1,204 @@
+import copy
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from tiny_data import FILLER, make_config, make_texts, same_weights
+from transformers import PreTrainedTokenizerFast
+
+from pipelines.models.encoder import bert_config
+from pipelines.models.initialise import look_at_neighbours
+from pipelines.models.tokenizer import learn_tokenizer
+from pipelines.settings.errors import UserError
+from pipelines.training.masked_lm import MaskedLMConfig, MaskingCollator, MuonAdamW, PackedMaskedLM, train_masked_lm
+from pipelines.training.packing import EMPTY, pack, pieces
+
+
+class Killed(BaseException):
+    """Ends a run as abruptly as an exception can."""
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    config = make_config().encoder
+    return learn_tokenizer([FILLER, *make_texts(60)], config.tokenizer, config.max_length)
+
+
+def rows(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> Dataset:
+    ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return pack(pieces(ids, 32, tokenizer.cls_token_id, tokenizer.sep_token_id), 32, tokenizer.pad_token_id)
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, dropout: float = 0.1) -> PackedMaskedLM:
+    torch.manual_seed(4)
+    return PackedMaskedLM(bert_config(make_config().encoder, tokenizer, dropout))
+
+
+def settings(**changes: Any) -> MaskedLMConfig:
+    return replace(make_config().pretrain.training, **changes)
+
+
+def train(
+    tokenizer: PreTrainedTokenizerFast, scratch: Path, config: MaskedLMConfig, epochs: float = 3, hook: Any = None
+) -> tuple[PackedMaskedLM, dict[str, float]]:
+    model = new_model(tokenizer)
+    if hook:
+        model.register_forward_pre_hook(hook)
+    texts = make_texts(60)
+    return model, train_masked_lm(
+        model, tokenizer, rows(tokenizer, texts[:48]), rows(tokenizer, texts[48:]), epochs, config, scratch, 7
+    )
+
+
+def test_a_killed_run_continues_to_the_bit(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = settings(saves=4)
+    all_steps: list[bool] = []
+    whole, summary = train(
+        tokenizer, tmp_path / "whole", config, hook=lambda model, _: all_steps.append(model.training)
+    )
+    steps = iter(range(99))
+
+    def kill(model: PackedMaskedLM, _: Any) -> None:
+        if model.training and next(steps) == 10:  # two steps after the second checkpoint, in the middle of an epoch
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(tokenizer, tmp_path / "killed", config, hook=kill)
+    assert [path.name for path in (tmp_path / "killed").glob("checkpoint-*")] == ["checkpoint-8"]
+    seen: list[bool] = []
+    resumed, again = train(tokenizer, tmp_path / "killed", config, hook=lambda model, _: seen.append(model.training))
+    assert sum(seen) == sum(all_steps) - 8
+    assert again == summary
+    assert same_weights(whole, resumed)
+    assert capfd.readouterr().out == ""
+
+
+def test_training_lowers_the_held_out_loss(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    texts = [
+        (FILLER[start:] + FILLER[:start])[:20] for start in range(len(FILLER))
+    ] * 2  # every character has one successor
+    data, held_out = rows(tokenizer, texts[:40]), rows(tokenizer, texts[40:])
+    losses = []
+    for epochs in (0.1, 20):
+        summary = train_masked_lm(
+            new_model(tokenizer), tokenizer, data, held_out, epochs, settings(), tmp_path / str(epochs), 7
+        )
+        losses.append(summary["held_out_loss"])
+    assert losses[1] < losses[0] - 0.5
+    assert summary["million_tokens"] > 0
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"saves": 0}, {"mask_share": 0.0}, {"rows_per_batch": 0}, {"learning_rate": 0.0}, {"decay": 1.5}]
+)
+def test_values_out_of_range_are_named(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, wrong: dict[str, float]
+) -> None:
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        train(tokenizer, tmp_path, settings(**wrong))
+
+
+def test_a_batch_with_nothing_to_predict_costs_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
+    data = rows(tokenizer, make_texts(4))
+    batch = MaskingCollator(tokenizer, share=0.0)(list(data.with_format("numpy")))
+    model = new_model(tokenizer)
+    loss = model(**batch)["loss"]
+    loss.backward()
+    assert loss.item() == 0.0
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_the_loss_is_the_cross_entropy_of_the_hidden_tokens(tokenizer: PreTrainedTokenizerFast) -> None:
+    model = new_model(tokenizer).eval()
+    data = rows(tokenizer, make_texts(6))
+    batch = MaskingCollator(tokenizer, share=0.3)(list(data.with_format("numpy")))
+    visible = batch["segments"][:, None, :, None] == batch["segments"][:, None, None, :]
+    with torch.no_grad():
+        hidden = model.bert(
+            batch["input_ids"], attention_mask=visible, position_ids=batch["position_ids"]
+        ).last_hidden_state
+        chosen = model.cls(hidden).log_softmax(-1)
+        wanted = batch["original"] != EMPTY
+        expected = -chosen[wanted].gather(1, batch["original"][wanted][:, None]).mean()
+        assert model(**batch)["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_masking_spares_special_tokens_and_follows_its_shares(tokenizer: PreTrainedTokenizerFast) -> None:
+    data = list(rows(tokenizer, make_texts(60) * 20).with_format("numpy"))
+    batch = MaskingCollator(tokenizer, share=0.25)(data)
+    ids = torch.tensor([list(row["input_ids"]) for row in data])
+    chosen, special = batch["original"] != EMPTY, ids <= tokenizer.mask_token_id
+    assert not (chosen & special).any()
+    assert torch.equal(batch["original"][chosen], ids[chosen])
+    assert torch.equal(batch["input_ids"][~chosen], ids[~chosen])
+    assert chosen.sum().item() / (~special).sum().item() == pytest.approx(0.25, abs=0.02)
+    shown = batch["input_ids"][chosen]
+    assert (shown == tokenizer.mask_token_id).float().mean().item() == pytest.approx(0.85, abs=0.03)
+    assert (shown >= len(tokenizer.all_special_ids))[shown != tokenizer.mask_token_id].all()
+
+
+def test_every_parameter_has_one_optimizer(tokenizer: PreTrainedTokenizerFast) -> None:
+    model = new_model(tokenizer)
+    optimizer = MuonAdamW(model, settings())
+    owned = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    assert len(owned) == len({id(parameter) for parameter in owned})
+    assert {id(parameter) for parameter in owned} == {id(parameter) for parameter in model.parameters()}
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    model(**MaskingCollator(tokenizer, 0.5)(list(rows(tokenizer, make_texts(20)).with_format("numpy"))))[
+        "loss"
+    ].backward()
+    optimizer.step()
+    still = [name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])]
+    assert all("token_type" in name or "key.bias" in name for name in still)  # no gradient reaches a key's bias
+    optimizer.zero_grad()
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_an_optimizer_restored_from_its_state_steps_alike(tokenizer: PreTrainedTokenizerFast) -> None:
+    torch.manual_seed(0)
+    batches = [
+        MaskingCollator(tokenizer, 0.5)(list(rows(tokenizer, make_texts(8, seed)).with_format("numpy")))
+        for seed in range(4)
+    ]
+
+    def step(model: PackedMaskedLM, optimizer: MuonAdamW, batch: dict[str, torch.Tensor]) -> None:
+        optimizer.zero_grad()
+        model(**batch)["loss"].backward()
+        optimizer.step()
+
+    one = new_model(tokenizer, dropout=0.0)
+    first = MuonAdamW(one, settings())
+    for batch in batches[:2]:
+        step(one, first, batch)
+    two = new_model(tokenizer, dropout=0.0)
+    two.load_state_dict(one.state_dict())
+    second = MuonAdamW(two, settings())
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    for group, own in zip(first.param_groups, second.param_groups, strict=True):
+        group["lr"] = own["lr"] = group["lr"] / 2  # as a scheduler does: it must reach the parts
+    for batch in batches[2:]:
+        step(one, first, batch)
+        step(two, second, batch)
+    assert same_weights(one, two)
+
+
+def test_heads_start_by_looking_at_neighbours(tokenizer: PreTrainedTokenizerFast) -> None:
+    config = replace(make_config().encoder, hidden=96, heads=3, layers=1)
+    torch.manual_seed(0)
+    model = PackedMaskedLM(bert_config(config, tokenizer, dropout=0.0)).eval()
+    look_at_neighbours(model)
+    model.bert.set_attn_implementation("eager")
+    ids = torch.randint(5, len(tokenizer), (16, 32))
+    with torch.no_grad():
+        attention = model.bert(ids, output_attentions=True).attentions[0].mean(0)
+    for head, offset in enumerate((-1, 1, -2)):
+        looked = attention[head, 4:-4].argmax(-1) - torch.arange(4, 28)
+        assert (looked == offset).float().mean() > 0.9
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+    assert math.isfinite(attention.sum().item())
