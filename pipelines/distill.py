@@ -52,7 +52,7 @@ def run(
     seed: int,
     slot: Slot,
 ) -> Checkpoint:
-    """Train the student; every training row counts, also those whose labels are all unknown: the teacher scored them."""
+    """Train the student; every training row counts, also one whose labels are all unknown: the teacher scored it."""
     _check(config, student)
     teacher_model, tokenizer = teacher.model(), teacher.tokenizer()
     tokenizer.model_max_length = min(tokenizer.model_max_length, student.max_length)  # the teacher reads with its own

@@ -39,7 +39,7 @@ def run(
     seed: int,
     slot: Slot,
 ) -> Checkpoint:
-    """Train on rows that say something and keep the weights that validate best; `weights` is the loss weight per corpus."""
+    """Train on rows that say something, keep what validates best; `weights` is the loss weight per corpus."""
     check(encoder)
     train, validation = informative(data.split("train"), taxonomy), informative(data.split("validation"), taxonomy)
     model, tokenizer = _start(encoder, start, list(train["text"]), taxonomy, seed)

@@ -1,4 +1,4 @@
-"""Pre-train an encoder of our own size on the mixture's text, labels unseen: masked tokens are predicted from their neighbours.
+"""Pre-train an encoder of our own size on the mixture's text, labels unseen: it predicts masked tokens.
 
 Reads PreparedData (training and unlabelled text only), returns a PretrainedEncoder that `finetune` starts from.
     python train.py pipeline=pretrain mixture=public corpora.root=../shared/corpora
@@ -24,7 +24,7 @@ from pipelines.training.packing import pack, pieces
 
 @dataclass
 class PretrainConfig:
-    """How long and how an encoder is pre-trained; `epochs` 0 skips it. `held_out` is the number of texts kept to measure on."""
+    """How long and how an encoder is pre-trained; `epochs` 0 skips it. `held_out` texts are kept to measure on."""
 
     epochs: float
     held_out: int

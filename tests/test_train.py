@@ -1,19 +1,34 @@
 """The command line: what a person sees on a typo, a missing corpus, `--help`, and what a machine reads on stdout."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+import train as entry
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def train(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "train.py"), *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path):
+    """Run the entry point in this process, from an empty working directory; return code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> SimpleNamespace:
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        code = 0
+        try:
+            entry.main()
+        except SystemExit as leaving:
+            code = leaving.code
+        told = capfd.readouterr()
+        return SimpleNamespace(returncode=code, stdout=told.out, stderr=told.err)
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -26,11 +41,11 @@ def train(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]
         (["pipeline=finetuen"], "Did you mean 'finetune'?"),
         (["finetune.training.epochs=many"], "'many'"),
         (["publish.version=one"], "MAJOR.MINOR.PATCH"),
-        (["mixture.weights={cold: 1}"], "no corpus 'cold'"),
+        (["+mixture.weights.cold=1"], "no corpus 'cold'"),
     ],
 )
-def test_a_mistake_is_named_at_once_with_the_remedy(arguments: list[str], expected: str, tmp_path: Path) -> None:
-    done = train(*arguments, f"output={tmp_path / 'out'}")
+def test_a_mistake_is_named_at_once_with_the_remedy(train, arguments: list[str], expected: str, tmp_path: Path) -> None:
+    done = train(*arguments, "output=out")
     assert done.returncode == 2
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
@@ -38,8 +53,8 @@ def test_a_mistake_is_named_at_once_with_the_remedy(arguments: list[str], expect
     assert not (tmp_path / "out" / "prepare").exists()
 
 
-def test_a_missing_corpus_says_what_to_clone_and_where(tmp_path: Path) -> None:
-    done = train("pipeline=prepare", "mixture=public", f"corpora.root={tmp_path}", f"output={tmp_path / 'out'}")
+def test_a_missing_corpus_says_what_to_clone_and_where(train, tmp_path: Path) -> None:
+    done = train("pipeline=prepare", "mixture=public", f"corpora.root={tmp_path}", "output=out")
     assert done.returncode == 2
     assert "thu-coai/COLDataset" in done.stderr
     assert "corpora.root" in done.stderr
@@ -47,7 +62,7 @@ def test_a_missing_corpus_says_what_to_clone_and_where(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", ["release", "prepare", "finetune", "gate", "publish"])
-def test_help_tells_what_a_verb_does_and_its_options(verb: str) -> None:
+def test_help_tells_what_a_verb_does_and_its_options(train, verb: str) -> None:
     done = train(f"pipeline={verb}", "--help")
     assert done.returncode == 0
     assert done.stdout.startswith(f"{verb}: ")
@@ -56,8 +71,8 @@ def test_help_tells_what_a_verb_does_and_its_options(verb: str) -> None:
     assert "experiment: hub, public, quick" in done.stdout
 
 
-def test_a_verb_alone_ends_with_its_json_line(tmp_path: Path) -> None:
-    done = train("pipeline=prepare", "output=out", cwd=tmp_path)
+def test_a_verb_alone_ends_with_its_json_line(train, tmp_path: Path) -> None:
+    done = train("pipeline=prepare", "output=out")
     assert done.returncode == 0, done.stderr
     line = done.stdout.splitlines()[-1]
     told = json.loads(line)
@@ -65,20 +80,27 @@ def test_a_verb_alone_ends_with_its_json_line(tmp_path: Path) -> None:
     assert told["verb"] == "prepare"
     assert told["metrics"]["train"] > 1000
     assert (tmp_path / told["artifact"] / "artifact.json").is_file()
-    assert not os.path.isabs(told["artifact"])
+    assert not Path(told["artifact"]).is_absolute()
 
 
-def test_a_step_that_stands_is_not_made_again(tmp_path: Path) -> None:
-    first = train("pipeline=prepare", "output=out", cwd=tmp_path)
-    second = train("pipeline=prepare", "output=out", cwd=tmp_path)
-    other = train("pipeline=prepare", "output=out", "corpora.max_characters=100", cwd=tmp_path)
+def test_a_step_that_stands_is_not_made_again(train, tmp_path: Path) -> None:
+    first = train("pipeline=prepare", "output=out")
+    second = train("pipeline=prepare", "output=out")
+    other = train("pipeline=prepare", "output=out", "corpora.max_characters=100")
     assert "already made" in second.stderr
     assert first.stdout == second.stdout
     assert "starting" in other.stderr
     assert json.loads(other.stdout)["artifact"] != json.loads(first.stdout)["artifact"]
 
 
-def test_a_sweep_runs_every_job(tmp_path: Path) -> None:
-    done = train("--multirun", "pipeline=prepare", "output=out", "corpora.max_characters=100,200", cwd=tmp_path)
+def test_the_script_itself_stops_with_2_and_no_traceback(train) -> None:
+    command = [sys.executable, str(ROOT / "train.py"), "pipelin=prepare"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: 'pipelin'")
+
+
+def test_a_sweep_runs_every_job(train, tmp_path: Path) -> None:
+    done = train("--multirun", "pipeline=prepare", "output=out", "corpora.max_characters=100,200")
     assert done.returncode == 0, done.stderr
     assert len([line for line in done.stdout.splitlines() if line.startswith("{")]) == 2

@@ -1,4 +1,4 @@
-"""Small corpora of our own, written in the real corpora's file formats and read through the real `configs/corpus/*.yaml`."""
+"""Small corpora of our own, in the real corpora's formats, read through the real `configs/corpus/*.yaml`."""
 
 import csv
 import json
@@ -27,7 +27,18 @@ OWN_ROWS = 'corpus.authored.files=[{path:rows.jsonl,sha256:""}]'
 
 COLD_HEADER = ("", "split", "topic", "label", "TEXT")
 COLD_TEST_HEADER = ("", "split", "topic", "label", "fine-grained-label", "TEXT")
-COMMENT_HEADER = ("index", "weibo_id", "comment_text", "gender", "location", "like", "date", "label", "category", "target")
+COMMENT_HEADER = (
+    "index",
+    "weibo_id",
+    "comment_text",
+    "gender",
+    "location",
+    "like",
+    "date",
+    "label",
+    "category",
+    "target",
+)
 WEIBO_HEADER = ("weibo_id", "weibo_text", "keyword", "user_gender", "weibo_date")
 PANDA_HEADER = ("hatespeech", "hateScore", "userEnteredResponse", *(f"generatedResponse{n}" for n in range(1, 5)))
 
@@ -139,7 +150,14 @@ def write_panda(root: Path, rows: Sequence[tuple[str, Any, str]]) -> None:
 
 def authored_row(text: Any, harms: Any = (), **others: Any) -> Row:
     """Return one row as the authored files hold it."""
-    row = {"text": text, "context": None, "channel": "comment", "harms": list(harms), "implicit": False, "target": "none"}
+    row = {
+        "text": text,
+        "context": None,
+        "channel": "comment",
+        "harms": list(harms),
+        "implicit": False,
+        "target": "none",
+    }
     row |= {"target_attributes": [], "role": "none", "severity": 0, "stance": "none", "pair": None}
     return row | others
 

@@ -1,4 +1,4 @@
-"""A small corpus of our own, prepared by the real reader, and the real configurations cut down to seconds of training."""
+"""A small corpus of our own, prepared by the real reader, and the real configurations cut down to seconds."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Encoders, their tokenizer, the losses that respect what is unknown, and the folds that keep an exported model plain."""
+"""Encoders, their tokenizer, losses that respect what is unknown, and the folds that keep an exported model plain."""
 
 from pipelines.models.checkpoint import Checkpoint
 

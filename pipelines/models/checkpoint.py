@@ -1,4 +1,4 @@
-"""Checkpoint: a plain Hugging Face folder that `AutoModelForSequenceClassification` opens, plus what its scores mean."""
+"""Checkpoint: a plain Hugging Face folder that `AutoModelForSequenceClassification` opens, and what its scores mean."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -59,7 +59,7 @@ def check(config: EncoderConfig) -> None:
 def build_classifier(
     config: EncoderConfig, tokenizer: PreTrainedTokenizerBase, taxonomy: Taxonomy, seed: int
 ) -> PreTrainedModel:
-    """Return a randomly initialised classifier of the configured size (root first, then the harms, in taxonomy order)."""
+    """Return a randomly initialised classifier of the configured size; its labels are in taxonomy order, root first."""
     torch.manual_seed(seed)
     return BertForSequenceClassification(bert_config(config, tokenizer, config.dropout, **_label_options(taxonomy)))
 
@@ -141,7 +141,7 @@ def _check_loaded(
 
 
 def _positions(model: PreTrainedModel) -> int:
-    """Return how many tokens the model has positions for; RoBERTa and its kin count theirs from after the padding id."""
+    """Return how many tokens the model has positions for; RoBERTa's kin count theirs from after the padding id."""
     table = next((m for name, m in model.named_modules() if name.endswith("embeddings.position_embeddings")), None)
     offset = 0 if table is None or table.padding_idx is None else table.padding_idx + 1
     return int(getattr(model.config, "max_position_embeddings", _UNLIMITED)) - offset

@@ -8,7 +8,7 @@ from pipelines.settings.errors import UserError
 
 
 def fold_calibration(model: PreTrainedModel, scale: Tensor, bias: Tensor) -> None:
-    """Replace the last linear layer by its calibrated form, in place: logits become `scale * logits + bias`, both `[l]`."""
+    """Calibrate the last linear layer in place: logits become `scale * logits + bias`, both `[l]`."""
     head = output_layer(model)
     with torch.no_grad():
         head.weight.mul_(scale[:, None])

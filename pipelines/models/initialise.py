@@ -1,4 +1,4 @@
-"""A start that lets a small encoder read neighbours from its first step, instead of spending most of a short budget on it."""
+"""A start that lets a small encoder read neighbours from its first step, not after most of a short budget."""
 
 import math
 
@@ -17,8 +17,8 @@ _SHARPNESS = 1.1
 def look_at_neighbours(model: BertForMaskedLM) -> None:
     """Set position embeddings to sines and the first layer's heads to attend by relative position, in place.
 
-    A head's query is the key's sine code turned by its offset, so the attention score peaks at that distance: the rotation
-    identity of sinusoidal positions (Vaswani et al., 2017, section 3.5). Training is free to move away from it.
+    A head's query is the key's sine code turned by its offset, so the attention score peaks at that distance: the
+    rotation identity of sinusoidal positions (Vaswani et al., 2017, section 3.5). Training may move away from it.
     """
     config = model.config
     width = config.hidden_size // config.num_attention_heads

@@ -1,4 +1,4 @@
-"""Losses that respect partial labels: an unknown label gives no gradient, a set-valued positive asks for one of its members.
+"""Losses that respect partial labels: an unknown label gives no gradient, a set-valued positive asks for one member.
 
 Shapes: `b` rows, `l` labels (root first). Probabilities are sigmoid(logits); labels are independent.
 """

@@ -12,7 +12,7 @@ from scipy.special import expit
 
 @dataclass(frozen=True)
 class Scaling:
-    """`scale` and `bias` float32 `[l]` (1 and 0 where `fitted` is False); mean negative log-likelihood on known cells."""
+    """`scale`, `bias` float32 `[l]` (1 and 0 where `fitted` is False); mean negative log-likelihood on known cells."""
 
     scale: NDArray[np.float32]
     bias: NDArray[np.float32]
@@ -29,12 +29,13 @@ class Scaling:
 def fit_scaling(logits: NDArray[np.float32], truth: NDArray[np.float32], min_rows: int) -> Scaling:
     """Fit every label with at least `min_rows` known rows of each class.
 
-    Maximum likelihood with Platt's smoothed targets ("Probabilistic Outputs for Support Vector Machines", 1999), so that a
-    separable label does not get an infinite scale. The scale is kept positive: calibration must not change the ranking.
+    Maximum likelihood with Platt's smoothed targets ("Probabilistic Outputs for Support Vector Machines", 1999): a
+    separable label gets no infinite scale. The scale is kept positive: calibration must not change the ranking.
 
     Args:
         logits: `[n, l]`.
         truth: `[n, l]` with NaN for unknown.
+        min_rows: of either class.
     """
     count = logits.shape[1]
     scale, bias = np.ones(count, np.float32), np.zeros(count, np.float32)

@@ -1,7 +1,7 @@
-"""A character tokenizer learnt from the training text, written as a WordPiece `tokenizer.json` that every consumer can open.
+"""A character tokenizer learnt from the training text, written as a WordPiece `tokenizer.json` that anyone can open.
 
 Chinese characters are one token each; Latin words, numbers and emoji runs fall apart into known words, else characters.
-Normalisation (NFKC, lower case, invisible characters removed) is part of the file, so Rust, Python and JavaScript agree.
+Normalisation (NFKC, lower case, invisible characters removed) is in the file, so Rust, Python and JavaScript agree.
 """
 
 from collections import Counter
@@ -85,7 +85,7 @@ def readable(text: str) -> str:
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write `tokenizer` into `folder`: the same bytes whatever it encoded before, and the same cut and inputs when reopened."""
+    """Write `tokenizer`: the same bytes whatever it encoded before, the same cut and inputs when reopened."""
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.enable_truncation(tokenizer.model_max_length, strategy="longest_first")
     tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names  # transformers saves what it was made with

@@ -1,6 +1,6 @@
 """The counts in a corpus's data card, taken from what `prepare` counted, so that a card can't drift from the data.
 
-    python -c "from pipelines.report.counts import refresh; refresh('artifacts/prepare/FOLDER')"
+python -c "from pipelines.report.counts import refresh; refresh('artifacts/prepare/FOLDER')"
 """
 
 import re

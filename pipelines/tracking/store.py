@@ -1,5 +1,6 @@
 """Connect to MLflow, log a run per step, register bundles and find them again by alias."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ def connect(config: TrackingConfig, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     uri = config.uri or f"sqlite:///{output.resolve() / 'mlflow.db'}"
     place = None if config.uri else (output / "mlartifacts").resolve().as_uri()
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # stdout belongs to the verb's JSON line
     try:
         mlflow.set_tracking_uri(uri)
         if mlflow.get_experiment_by_name(config.experiment) is None:

@@ -1,1 +1,1 @@
-"""The glue to `transformers.Trainer`: targets that carry what is unknown, length-aware batches, exact resume, progress."""
+"""The glue to `transformers.Trainer`: targets that carry what is unknown, batches by length, exact resume, progress."""

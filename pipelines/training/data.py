@@ -24,6 +24,9 @@ def labelled(
     """Return a dataset with `input_ids`, `length` and `labels` (packed targets).
 
     Args:
+        rows: canonical rows.
+        tokenizer: the model's.
+        taxonomy: label order.
         weights: loss weight of one row per corpus; its order also numbers the corpora in the targets.
         teacher: teacher logits `[n, l]` for the same rows.
 

@@ -49,7 +49,9 @@ class PackedMaskedLM(BertForMaskedLM):
         """Return the mean cross-entropy over masked positions, 0 for a batch that has none.
 
         Args:
-            input_ids, segments, position_ids: int64 `[b, s]`.
+            input_ids: int64 `[b, s]`, as all of them.
+            segments: which packed text a token belongs to, EMPTY for padding.
+            position_ids: within that text.
             original: int64 `[b, s]`, the hidden token where one is to be predicted, EMPTY elsewhere.
         """
         visible = segments[:, None, :, None] == segments[:, None, None, :]
@@ -61,10 +63,11 @@ class PackedMaskedLM(BertForMaskedLM):
 
 
 class MaskingCollator:
-    """Choose the tokens to predict: 85 % become [MASK], 7 % a random token, 8 % stay (BERT's scheme, fewer left as they are).
+    """Choose the tokens to predict: 85 % become [MASK], 7 % a random token, 8 % stay (BERT's scheme, fewer left as is).
 
-    The choice is seeded by the batch's own tokens: batches are fetched ahead of the step that reads them, so draws from the
-    global generator would not be the same again after a resume. Shuffling makes new batches, and new choices, every epoch.
+    The choice is seeded by the batch's own tokens: batches are fetched ahead of the step that reads them, so draws from
+    the global generator would not be the same again after a resume. Shuffling makes new batches, so new choices, every
+    epoch.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, share: float) -> None:
@@ -91,7 +94,7 @@ class MaskingCollator:
 class MuonAdamW(Optimizer):
     """Muon for the encoder's weight matrices, AdamW for embeddings, norms and biases, behind one optimizer's interface.
 
-    Muon: Jordan et al., 2024; update scaled to AdamW's RMS as in Liu et al., "Muon is Scalable for LLM Training" (2025).
+    Muon: Jordan et al., 2024; update scaled to AdamW's RMS as in Liu et al., "Muon is Scalable for LLM Training", 2025.
     """
 
     def __init__(self, model: PackedMaskedLM, config: MaskedLMConfig) -> None:
@@ -212,7 +215,9 @@ def _arguments(config: MaskedLMConfig, steps: int, scratch: Path, seed: int) -> 
 
 def _groups(model: PackedMaskedLM) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
     """Return the encoder's matrices, all vectors, and the remaining (embedding and head) matrices."""
-    matrices, vectors, others = [], [], []
+    matrices: list[nn.Parameter] = []
+    vectors: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     named: Iterable[tuple[str, nn.Parameter]] = model.named_parameters()
     for name, parameter in named:
         group = vectors if parameter.ndim < 2 else matrices if "encoder.layer" in name else others

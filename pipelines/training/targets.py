@@ -1,6 +1,6 @@
 """Everything the loss needs about a row, packed into the one float tensor that Trainer carries as `labels`.
 
-Packing keeps Trainer's stock collation, gradient accumulation and evaluation loop; `unpack` gives the parts their names back.
+Packing keeps Trainer's stock collation, gradient accumulation and evaluation; `unpack` gives the parts their names.
 """
 
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Train a classifier with `transformers.Trainer`: masked losses, early stopping, best weights kept, exact resume after a kill."""
+"""Train a classifier with `transformers.Trainer`: masked losses, early stopping, exact resume after a kill."""
 
 import json
 import math
@@ -67,7 +67,7 @@ class TrainingConfig:
 
 
 class RowLoss:
-    """The training loss over packed targets: hard labels where known, plus the teacher's where `soft_share` is above 0."""
+    """The training loss over packed targets: hard labels where known, and the teacher's if `soft_share` is above 0."""
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ def check(config: TrainingConfig, name: str) -> None:
 
 
 def last_checkpoint(scratch: Path) -> str | None:
-    """Return the newest checkpoint in `scratch` that was written to its end, None where there is none to resume from."""
+    """Return the newest checkpoint in `scratch` that was written to its end, or None."""
     saved = sorted(scratch.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
     return next((str(path) for path in saved if _written_to_its_end(path)), None)
 
@@ -271,7 +271,7 @@ class _Collator(DataCollatorWithPadding):
 
 
 class _TokenMasking:
-    """A forward hook that hides a share of the tokens in training mode only: cheap augmentation for small vocabularies."""
+    """A forward hook that hides a share of the tokens while training only: cheap augmentation."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, share: float) -> None:
         self.share, self.mask = share, tokenizer.mask_token_id

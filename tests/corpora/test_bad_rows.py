@@ -1,4 +1,4 @@
-"""Every kind of bad input: reported with file, row, field and reason; it never costs the good rows, and no text leaks."""
+"""Every kind of bad input: reported with file, row, field, reason; it costs no good row, and no text leaks."""
 
 import json
 from collections.abc import Callable
@@ -75,7 +75,9 @@ def test_bad_csv_row(line: bytes, field: str, reason: str, tmp_path: Path, confi
 
 def test_open_quote_costs_no_row_below_it(tmp_path: Path, configure: Configure) -> None:
     good = b'7,train,race,1,"quoted, with a comma"'
-    cold_lines(tmp_path, f'1,train,race,1,"{SECRET}'.encode(), good, good.replace(b"7", b"8").replace(b"quoted", b"other"))
+    cold_lines(
+        tmp_path, f'1,train,race,1,"{SECRET}'.encode(), good, good.replace(b"7", b"8").replace(b"quoted", b"other")
+    )
     rows, rejected = configure().read("cold")
     assert texts(rows) == [GOOD[0], "quoted, with a comma", "other, with a comma", GOOD[1]]
     assert [rejection.row for rejection in rejected] == [2]
@@ -124,7 +126,9 @@ def test_tsv_row_with_a_stray_tab(tmp_path: Path, configure: Configure) -> None:
     write_panda(tmp_path, [(GOOD[0], 0, "回复"), (GOOD[1], 1, "回复")])
     path = tmp_path / PANDA
     lines = path.read_text(encoding="utf-8").splitlines()
-    path.write_text("\n".join([*lines[:2], f"{SECRET}\t被制表符切开" + "\t1" * len(PANDA_HEADER), *lines[2:]]), encoding="utf-8")
+    path.write_text(
+        "\n".join([*lines[:2], f"{SECRET}\t被制表符切开" + "\t1" * len(PANDA_HEADER), *lines[2:]]), encoding="utf-8"
+    )
     rows, rejected = configure().read("panda")
     assert texts(rows) == GOOD
     assert [(r.row, r.field) for r in rejected] == [(2, "")]

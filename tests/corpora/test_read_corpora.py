@@ -1,4 +1,4 @@
-"""Every label rule of every corpus: one row of our own in the corpus's format, and the canonical row TAXONOMY.md asks for."""
+"""Every label rule of every corpus: a row of our own in its format, and the canonical row it must give."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -172,7 +172,11 @@ def test_long_context_is_cut_not_rejected(tmp_path: Path, configure: Callable[..
 def test_quotes_as_panda_writes_them(tmp_path: Path, configure: Callable[..., Setting]) -> None:
     path = tmp_path / PANDA
     path.parent.mkdir(parents=True)
-    lines = ["\t".join(PANDA_HEADER), '"""""开头两个引号，中间""一对""，第二行\n还在"\t1' + "\t回复" * 5, '句中"引号"不转义\t0' + "\t回复" * 5]
+    lines = [
+        "\t".join(PANDA_HEADER),
+        '"""""开头两个引号，中间""一对""，第二行\n还在"\t1' + "\t回复" * 5,
+        '句中"引号"不转义\t0' + "\t回复" * 5,
+    ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     rows, rejected = configure().read("panda")

@@ -1,4 +1,4 @@
-"""No text in two splits, official tests whole, groups whole, and corpora that leave each other's rows where they are."""
+"""No text in two splits, official tests whole, groups whole, and no corpus moves another's rows."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -34,12 +34,21 @@ def mixtures(draw: st.DrawFn) -> tuple[dict[str, CorpusConfig], list[Row]]:
     for name in names:
         overrides = [other for other in NAMES if other > name and draw(st.booleans())]  # never in a circle
         corpora[name] = corpus(draw(shares), overrides)
-        files = draw(st.sampled_from([(None,), ("train", "test"), ("train", "validation", "test"), ("train",), ("test",)]))
+        files = draw(
+            st.sampled_from([(None,), ("train", "test"), ("train", "validation", "test"), ("train",), ("test",)])
+        )
         group = st.sampled_from([None, "g1", "g2", "g3", "g4"])
         for number, text in enumerate(draw(st.lists(texts, max_size=25))):
             split, label = draw(st.sampled_from(files)), draw(st.sampled_from([0, 1, None]))
             row = {"id": f"{name}{number}", "corpus": name, "text": text, "text_key": text_key(text), "context": None}
-            row |= {"group": draw(group), "file_split": split, "violation": label, "file": "f", "row": number, "channel": None}
+            row |= {
+                "group": draw(group),
+                "file_split": split,
+                "violation": label,
+                "file": "f",
+                "row": number,
+                "channel": None,
+            }
             rows.append(row)
     return corpora, rows
 
@@ -137,7 +146,11 @@ def test_the_second_reading_wins_except_in_an_official_test() -> None:
 
 def test_duplicates_are_told_from_contradictions() -> None:
     corpora = {"one": corpus((0.0, 0.0), [])}
-    rows = [row("one", "同一句", 1, "train", 1), row("one", "同一句！", 1, "train", 2), row("one", "同 一句", 0, "train", 3)]
+    rows = [
+        row("one", "同一句", 1, "train", 1),
+        row("one", "同一句！", 1, "train", 2),
+        row("one", "同 一句", 0, "train", 3),
+    ]
     kept, dropped = split(rows, corpora)
     assert [r["row"] for r in kept] == [1]
     assert [(r["row"], why) for r, why in dropped] == [(2, "duplicate"), (3, "contradictory_duplicate")]

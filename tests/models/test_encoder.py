@@ -144,7 +144,7 @@ def test_a_tokenizer_that_makes_token_types_is_told_not_to(tmp_path: Path, token
     full = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer.backend_tokenizer,
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-        **{name: token for name, token in tokenizer.special_tokens_map.items()},
+        **tokenizer.special_tokens_map,
     )
     model, loaded = load(hub_folder(tmp_path / "hub", "bert", full))
     save_checkpoint(tmp_path / "saved", model, loaded, make_taxonomy())

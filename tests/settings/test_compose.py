@@ -51,7 +51,12 @@ def test_wrong_override(override: str, message: str, configs: Path) -> None:
 
 
 def test_right_overrides_reach_the_typed_object(configs: Path) -> None:
-    overrides = ["mixture=authored", "corpora.root=a folder", "corpora.max_bad_share=1", "+corpus.authored.constants.role=none"]
+    overrides = [
+        "mixture=authored",
+        "corpora.root=a folder",
+        "corpora.max_bad_share=1",
+        "+corpus.authored.constants.role=none",
+    ]
     config = compose(Config, configs, overrides)
     assert isinstance(config, Config)
     assert list(config.corpus) == ["authored"]

@@ -71,10 +71,16 @@ def test_runs_nest_and_keep_parameters_metrics_and_evidence(tmp_path: Path, outp
 
 
 def test_a_failed_step_is_marked_failed() -> None:
-    with pytest.raises(ZeroDivisionError), store.run("finetune", {}, nested=False):
-        run = mlflow.active_run().info.run_id
-        raise ZeroDivisionError
-    assert mlflow.MlflowClient().get_run(run).info.status == "FAILED"
+    seen = []
+
+    def step() -> None:
+        with store.run("finetune", {}, nested=False):
+            seen.append(mlflow.active_run().info.run_id)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        step()
+    assert mlflow.MlflowClient().get_run(seen[0]).info.status == "FAILED"
 
 
 def test_connecting_again_finds_the_same_experiment(output: Path) -> None:

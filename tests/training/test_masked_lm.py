@@ -85,12 +85,12 @@ def test_training_lowers_the_held_out_loss(tokenizer: PreTrainedTokenizerFast, t
     ] * 2  # every character has one successor
     data, held_out = rows(tokenizer, texts[:40]), rows(tokenizer, texts[40:])
     losses = []
-    for epochs in (0.1, 20):
+    for epochs in (0.1, 12):
         summary = train_masked_lm(
             new_model(tokenizer), tokenizer, data, held_out, epochs, settings(), tmp_path / str(epochs), 7
         )
         losses.append(summary["held_out_loss"])
-    assert losses[1] < losses[0] - 0.5
+    assert losses[1] < losses[0] - 0.3
     assert summary["million_tokens"] > 0
 
 

@@ -150,7 +150,8 @@ def test_a_process_killed_by_the_system_continues_to_the_bit(
             if model.training and next(steps) == 10:
                 os.kill(os.getpid(), signal.SIGKILL)
         tokenizer = own.learn_tokenizer([own.FILLER, *own.TEXTS], own.make_config().encoder.tokenizer, 32)
-        own.train(tokenizer, Path(sys.argv[1]), own.settings(epochs=3, evaluations_per_epoch=2, learning_rate=1e-3), hook)
+        config = own.settings(epochs=3, evaluations_per_epoch=2, learning_rate=1e-3)
+        own.train(tokenizer, Path(sys.argv[1]), config, hook)
         """
     )
     here = Path(__file__).resolve()
@@ -165,7 +166,7 @@ def test_a_process_killed_by_the_system_continues_to_the_bit(
 
 def test_the_best_weights_are_kept_and_training_stops_early(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
     config = settings(epochs=30, learning_rate=1e-12, patience=2)
-    model, summary = train(tokenizer, tmp_path, config)
+    _, summary = train(tokenizer, tmp_path, config)
     assert summary["epochs"] == 3  # one evaluation that is the best so far, two that are not better
     assert {path.name for path in tmp_path.glob("checkpoint-*")} >= {"checkpoint-8"}
 
