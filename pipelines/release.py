@@ -22,7 +22,7 @@ from pipelines.corpora import PreparedData
 from pipelines.corpora.schema import CorpusConfig
 from pipelines.corpora.source import CorporaConfig
 from pipelines.measure.measurements import Measurements
-from pipelines.measure.predictor import BundlePredictor, CheckpointPredictor
+from pipelines.measure.predictor import BundlePredictor, CheckpointPredictor, Predictor
 from pipelines.measure.verdict import Verdict
 from pipelines.models import Checkpoint
 from pipelines.models.encoder import EncoderConfig
@@ -31,6 +31,7 @@ from pipelines.settings.errors import UserError, did_you_mean
 from pipelines.taxonomy import Taxonomy, TaxonomyConfig, load
 from pipelines.tracking import store
 from pipelines.tracking.store import TrackingConfig
+from pipelines.training.trainer import check as check_training
 
 Made = TypeVar("Made", bound=Artifact)
 
@@ -91,6 +92,8 @@ class Release:
         self.taxonomy: Taxonomy = load(config.taxonomy)
         prepare.select(config.mixture, config.corpus, self.taxonomy)
         publish.check(config.publish)
+        check_training(config.finetune.training, "finetune")
+        check_training(config.distill.training, "distill")
         self.output = Path(config.output)
 
     @cached_property
@@ -180,7 +183,7 @@ class Release:
         c = self.config
 
         def make(slot: Slot) -> Measurements:
-            candidates = {
+            candidates: dict[str, Predictor] = {
                 "teacher": CheckpointPredictor(self.finetune),
                 "student fp32": BundlePredictor(self.export, FP32),
                 "student int8": BundlePredictor(self.export, INT8),

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch import Tensor, nn
-from torch.optim import AdamW, Muon, Optimizer
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase, Trainer, TrainingArguments, get_scheduler
 
 from pipelines.settings.errors import UserError
+from pipelines.training.optimizer import MuonAdamW
 from pipelines.training.packing import EMPTY
 from pipelines.training.trainer import LineProgress, bf16_helps, keep_off_stdout, last_checkpoint
 
@@ -91,45 +91,6 @@ class MaskingCollator:
         return batch
 
 
-class MuonAdamW(Optimizer):
-    """Muon for the encoder's weight matrices, AdamW for embeddings, norms and biases, behind one optimizer's interface.
-
-    Muon: Jordan et al., 2024; update scaled to AdamW's RMS as in Liu et al., "Muon is Scalable for LLM Training", 2025.
-    """
-
-    def __init__(self, model: PackedMaskedLM, config: MaskedLMConfig) -> None:
-        matrices, vectors, others = _groups(model)
-        decay = config.weight_decay
-        self.parts: list[Optimizer] = [
-            Muon(matrices, lr=config.muon_learning_rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
-            AdamW(
-                [{"params": others, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}],
-                lr=config.learning_rate,
-                betas=(0.9, 0.98),
-            ),
-        ]
-        super().__init__([*matrices, *others, *vectors], {})
-        self._share_groups()
-
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Update all parameters."""
-        for part in self.parts:
-            part.step()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return both optimizers' states."""
-        return {str(index): part.state_dict() for index, part in enumerate(self.parts)}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore both optimizers' states."""
-        for index, part in enumerate(self.parts):
-            part.load_state_dict(state_dict[str(index)])
-        self._share_groups()
-
-    def _share_groups(self) -> None:
-        self.param_groups = [group for part in self.parts for group in part.param_groups]
-
-
 def train_masked_lm(
     model: PackedMaskedLM,
     tokenizer: PreTrainedTokenizerBase,
@@ -147,7 +108,7 @@ def train_masked_lm(
     """
     _check(config)
     steps = max(1, math.ceil(len(rows) / config.rows_per_batch * epochs))
-    optimizer = MuonAdamW(model, config)
+    optimizer = MuonAdamW(model, config.learning_rate, config.muon_learning_rate, config.weight_decay)
     schedule = get_scheduler(
         "warmup_stable_decay",
         optimizer,
@@ -211,15 +172,3 @@ def _arguments(config: MaskedLMConfig, steps: int, scratch: Path, seed: int) -> 
         dataloader_pin_memory=torch.cuda.is_available(),
         use_cpu=not torch.cuda.is_available(),
     )
-
-
-def _groups(model: PackedMaskedLM) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
-    """Return the encoder's matrices, all vectors, and the remaining (embedding and head) matrices."""
-    matrices: list[nn.Parameter] = []
-    vectors: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    named: Iterable[tuple[str, nn.Parameter]] = model.named_parameters()
-    for name, parameter in named:
-        group = vectors if parameter.ndim < 2 else matrices if "encoder.layer" in name else others
-        group.append(parameter)
-    return matrices, vectors, others

@@ -35,6 +35,7 @@ from pipelines.artifacts.progress import say
 from pipelines.models.losses import partial_label_loss, soft_target_loss
 from pipelines.models.predict import probabilities
 from pipelines.settings.errors import UserError
+from pipelines.training.optimizer import MuonAdamW
 from pipelines.training.targets import unpack, unpack_array
 
 
@@ -43,6 +44,8 @@ class TrainingConfig:
     """Hyper-parameters of one training run, shared by teacher and student.
 
     Attributes:
+        muon_learning_rate: for the encoder's matrices (see MuonAdamW); null trains everything by Trainer's AdamW, which
+            suits encoders that come pre-trained by it.
         warmup: share of all steps with a rising learning rate.
         evaluations_per_epoch: how often validation is scored and a checkpoint for resume is written.
         patience: evaluations without improvement before training stops.
@@ -53,6 +56,7 @@ class TrainingConfig:
     """
 
     learning_rate: float
+    muon_learning_rate: float | None
     epochs: float
     batch_size: int
     accumulate: int
@@ -118,9 +122,12 @@ def fit(
     check(config, name)
     if not len(train) or not len(validation):
         raise UserError(f"{name}: {len(train)} training and {len(validation)} validation rows; both are needed.")
+    muon = config.muon_learning_rate
+    optimizer = MuonAdamW(model, config.learning_rate, muon, config.weight_decay) if muon else None
     trainer = Trainer(
         model=model,
         args=_arguments(config, len(train), scratch, seed),
+        optimizers=(optimizer, None),
         train_dataset=train,
         eval_dataset=validation,
         data_collator=_Collator(tokenizer, pad_to_multiple_of=8),
@@ -139,6 +146,7 @@ def check(config: TrainingConfig, name: str) -> None:
     """Raise UserError for a value that nothing can be trained with."""
     limits = {
         "learning_rate": config.learning_rate > 0,
+        "muon_learning_rate": config.muon_learning_rate is None or config.muon_learning_rate > 0,
         "epochs": config.epochs > 0,
         "batch_size": config.batch_size >= 1,
         "accumulate": config.accumulate >= 1,

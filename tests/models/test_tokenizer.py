@@ -144,8 +144,11 @@ def test_repeated_characters_stay_known(tokenizer: PreTrainedTokenizerFast) -> N
     assert tokenizer.convert_ids_to_tokens([first, following]) == ["😂", "##😂"]
 
 
-def test_a_word_longer_than_any_known_is_one_unknown(tokenizer: PreTrainedTokenizerFast) -> None:
-    assert tokenizer("6" * 65)["input_ids"] == [tokenizer.cls_token_id, tokenizer.unk_token_id, tokenizer.sep_token_id]
+def test_a_run_longer_than_the_model_reads_is_not_hidden_in_one_unknown(tokenizer: PreTrainedTokenizerFast) -> None:
+    run = tokenizer("6" * 200, truncation=True)["input_ids"]
+    assert len(run) == tokenizer.model_max_length
+    one_more = tokenizer("6" * 257)["input_ids"]  # far beyond max_length: nothing readable is lost
+    assert one_more == [tokenizer.cls_token_id, tokenizer.unk_token_id, tokenizer.sep_token_id]
 
 
 def test_a_megabyte_is_cut(tokenizer: PreTrainedTokenizerFast) -> None:

@@ -14,7 +14,8 @@ from pipelines.models.encoder import bert_config
 from pipelines.models.initialise import look_at_neighbours
 from pipelines.models.tokenizer import learn_tokenizer
 from pipelines.settings.errors import UserError
-from pipelines.training.masked_lm import MaskedLMConfig, MaskingCollator, MuonAdamW, PackedMaskedLM, train_masked_lm
+from pipelines.training.masked_lm import MaskedLMConfig, MaskingCollator, PackedMaskedLM, train_masked_lm
+from pipelines.training.optimizer import MuonAdamW
 from pipelines.training.packing import EMPTY, pack, pieces
 
 
@@ -145,7 +146,7 @@ def test_masking_spares_special_tokens_and_follows_its_shares(tokenizer: PreTrai
 
 def test_every_parameter_has_one_optimizer(tokenizer: PreTrainedTokenizerFast) -> None:
     model = new_model(tokenizer)
-    optimizer = MuonAdamW(model, settings())
+    optimizer = MuonAdamW(model, 1e-3, 1e-2, 0.01)
     owned = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     assert len(owned) == len({id(parameter) for parameter in owned})
     assert {id(parameter) for parameter in owned} == {id(parameter) for parameter in model.parameters()}
@@ -173,12 +174,12 @@ def test_an_optimizer_restored_from_its_state_steps_alike(tokenizer: PreTrainedT
         optimizer.step()
 
     one = new_model(tokenizer, dropout=0.0)
-    first = MuonAdamW(one, settings())
+    first = MuonAdamW(one, 1e-3, 1e-2, 0.01)
     for batch in batches[:2]:
         step(one, first, batch)
     two = new_model(tokenizer, dropout=0.0)
     two.load_state_dict(one.state_dict())
-    second = MuonAdamW(two, settings())
+    second = MuonAdamW(two, 1e-3, 1e-2, 0.01)
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     for group, own in zip(first.param_groups, second.param_groups, strict=True):
         group["lr"] = own["lr"] = group["lr"] / 2  # as a scheduler does: it must reach the parts

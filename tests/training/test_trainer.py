@@ -57,7 +57,7 @@ def rows(tokenizer: PreTrainedTokenizerFast, texts: list[str], shift: int = 0) -
 
 
 def settings(**changes: Any) -> TrainingConfig:
-    return replace(make_config().finetune.training, **{"patience": 9, **changes})
+    return replace(make_config().finetune.training, **{"patience": 9, "muon_learning_rate": None, **changes})
 
 
 def train(
@@ -137,7 +137,7 @@ def test_a_run_killed_after_its_last_step_only_finishes(tokenizer: PreTrainedTok
 def test_a_process_killed_by_the_system_continues_to_the_bit(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
-    config = settings(epochs=3, evaluations_per_epoch=2, learning_rate=1e-3)
+    config = settings(epochs=3, evaluations_per_epoch=2, learning_rate=1e-3, muon_learning_rate=1e-3)
     script = textwrap.dedent(
         """
         import os, signal, sys

@@ -1,0 +1,1 @@
+"""What travels between verbs: folders written beside and renamed, each with a fingerprint and its inputs."""
