@@ -83,6 +83,13 @@ def test_open_quote_costs_no_row_below_it(tmp_path: Path, configure: Configure) 
     assert [rejection.row for rejection in rejected] == [2]
 
 
+def test_open_quote_that_a_good_row_seems_to_close(tmp_path: Path, configure: Configure) -> None:
+    cold_lines(tmp_path, f'1,train,"{SECRET}'.encode(), '7,train,race,1,屏幕6"'.encode())
+    rows, rejected = configure().read("cold")
+    assert texts(rows) == [GOOD[0], '屏幕6"', GOOD[1]]
+    assert [rejection.row for rejection in rejected] == [2]
+
+
 def test_text_over_several_lines_is_one_row(tmp_path: Path, configure: Configure) -> None:
     cold_lines(tmp_path, '1,train,race,1,"上一行\n\n下一行"'.encode(), b"")
     rows, rejected = configure().read("cold")

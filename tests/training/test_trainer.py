@@ -150,7 +150,7 @@ def test_a_process_killed_by_the_system_continues_to_the_bit(
             if model.training and next(steps) == 10:
                 os.kill(os.getpid(), signal.SIGKILL)
         tokenizer = own.learn_tokenizer([own.FILLER, *own.TEXTS], own.make_config().encoder.tokenizer, 32)
-        config = own.settings(epochs=3, evaluations_per_epoch=2, learning_rate=1e-3)
+        config = own.settings(epochs=3, evaluations_per_epoch=2, learning_rate=1e-3, muon_learning_rate=1e-3)
         own.train(tokenizer, Path(sys.argv[1]), config, hook)
         """
     )
