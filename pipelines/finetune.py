@@ -15,6 +15,7 @@ from pipelines.corpora import PreparedData
 from pipelines.models import Checkpoint
 from pipelines.models.checkpoint import save_checkpoint
 from pipelines.models.encoder import EncoderConfig, build_classifier, check, load_classifier
+from pipelines.models.initialise import pass_first_token_on
 from pipelines.models.pretrained import PretrainedEncoder
 from pipelines.models.tokenizer import learn_tokenizer
 from pipelines.taxonomy import Taxonomy
@@ -64,8 +65,11 @@ def run(
 def _start(
     encoder: EncoderConfig, start: PretrainedEncoder | None, texts: list[str], taxonomy: Taxonomy, seed: int
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    source = encoder.source if start is None else str(start.path)
-    if source is not None:
-        return load_classifier(source, taxonomy, encoder.max_length, encoder.dropout, seed)
+    if start is not None:
+        model, tokenizer = load_classifier(str(start.path), taxonomy, encoder.max_length, encoder.dropout, seed)
+        pass_first_token_on(model)
+        return model, tokenizer
+    if encoder.source is not None:
+        return load_classifier(encoder.source, taxonomy, encoder.max_length, encoder.dropout, seed)
     tokenizer = learn_tokenizer(texts, encoder.tokenizer, encoder.max_length)
     return build_classifier(encoder, tokenizer, taxonomy, seed), tokenizer

@@ -17,6 +17,7 @@ from pipelines.artifacts.fingerprint import file_sha256
 from pipelines.artifacts.folder import Slot, write_json
 from pipelines.artifacts.progress import say
 from pipelines.corpora import PreparedData
+from pipelines.corpora.normalise import text_key
 from pipelines.corpora.read import Rejection, Row, read_corpus, read_unlabelled
 from pipelines.corpora.schema import SPLITS, CorpusConfig, CorpusFile, Join, Unlabelled, check, features
 from pipelines.corpora.source import CorporaConfig, locate
@@ -103,14 +104,19 @@ def _write_splits(folder: Path, rows: list[Row], taxonomy: Taxonomy) -> None:
 
 
 def _write_unlabelled(folder: Path, chosen: Mapping[str, CorpusConfig], corpora: CorporaConfig, kept: list[Row]) -> int:
-    """Write every text that may be learnt from without a label: none that validation or test will measure."""
-    measured = {row["text_key"] for row in kept if row["split"] != "train"}
-    seen: set[str] = set()
+    """Write every text that may be learnt from without a label.
+
+    Left out is what validation or test will measure, the parent posts of those rows, and texts (replies, for instance)
+    that stand in the same row of the same file.
+    """
+    held_back = [row for row in kept if row["split"] != "train"]
+    seen = {row["text_key"] for row in held_back} | {text_key(post) for post in {r["context"] for r in held_back} if post}
+    places = {(row["corpus"], row["file"], row["row"]) for row in held_back}
 
     def fresh() -> Iterator[Row]:
         for name, corpus in chosen.items():
             for row in read_unlabelled(name, corpus, corpora):
-                if row["text_key"] not in measured and row["text_key"] not in seen:
+                if row["text_key"] not in seen and (name, row["file"], row["row"]) not in places:
                     seen.add(row["text_key"])
                     yield row
 

@@ -63,7 +63,7 @@ def read_corpus(
 
 
 def read_unlabelled(name: str, corpus: CorpusConfig, config: CorporaConfig) -> Iterator[Row]:
-    """Yield `id`, `text`, `corpus`, `text_key` for every unlabelled text, long ones cut at `max_characters`."""
+    """Yield `id`, `text`, `corpus`, `text_key`, `file`, `row` for every unlabelled text, cut at `max_characters`."""
     for source in corpus.unlabelled:
         path = locate(corpus, source.path, source.sha256, config)
         for number, raw in _raw_rows(path, corpus.encoding):
@@ -71,7 +71,8 @@ def read_unlabelled(name: str, corpus: CorpusConfig, config: CorporaConfig) -> I
                 text = str(raw.get(column) or "").strip()[: config.max_characters]
                 if text and not _has_surrogates(text):
                     row_id = text_id(name, source.path, str(number), column)
-                    yield {"id": row_id, "text": text, "corpus": name, "text_key": text_key(text)}
+                    place = {"id": row_id, "corpus": name, "file": source.path, "row": number}
+                    yield {**place, "text": text, "text_key": text_key(text)}
 
 
 def _raw_rows(path: Path, encoding: str) -> Iterator[tuple[int, Any]]:

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from transformers import BertForMaskedLM
+from transformers import BertForMaskedLM, BertForSequenceClassification
 
 _OFFSETS = (
     -1,
@@ -36,6 +36,15 @@ def look_at_neighbours(model: BertForMaskedLM) -> None:
         attention = model.bert.encoder.layer[0].attention.self
         for head, offset in enumerate(_OFFSETS[: config.num_attention_heads]):
             _turn(attention.query.weight, attention.key.weight, head * width, width, frequencies, offset)
+
+
+def pass_first_token_on(model: BertForSequenceClassification) -> None:
+    """Start the pooler near half the identity, in place: what pre-training put into [CLS] reaches the head undisturbed."""
+    pooler = model.bert.pooler.dense
+    with torch.no_grad():
+        noise = torch.randn_like(pooler.weight) * 0.02
+        pooler.weight.copy_(0.5 * torch.eye(len(pooler.weight)) + noise)
+        pooler.bias.zero_()
 
 
 def _turn(query: torch.Tensor, key: torch.Tensor, row: int, width: int, frequencies: torch.Tensor, offset: int) -> None:

@@ -3,7 +3,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tiny_corpora import OWN_ROWS, Setting, copy_configs, make_setting
+
+settings.register_profile("unhurried", deadline=None)  # how long an example takes says nothing about what it tests
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
