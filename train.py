@@ -1,4 +1,4 @@
-"""The only entry: Hydra composes `configs/`, `pipeline=NAME` picks the verb (release, the whole chain, unless said otherwise).
+"""The only entry: Hydra composes `configs/`, `pipeline=NAME` picks the verb (the whole chain, release, by default).
 
     python train.py                                        everything, on the embedded authored corpus
     python train.py experiment=public corpora.root=../shared/corpora
@@ -63,7 +63,7 @@ def job(composed: DictConfig) -> None:
 
 
 def set_up(threads: int) -> None:
-    """Bound torch's threads (0: what the process may use, not what the host has) and keep bars off what is no terminal."""
+    """Bound torch's threads (0: what this process may use, not what the host has); no bars where there is no terminal."""
     import datasets
     import torch
     from transformers.utils import logging
@@ -80,7 +80,11 @@ def print_help(config: object) -> None:
     import importlib
 
     verb = getattr(config, "pipeline", "release")
-    module = importlib.import_module(f"pipelines.{verb}") if verb != "release" else importlib.import_module("pipelines.release")
+    module = (
+        importlib.import_module(f"pipelines.{verb}")
+        if verb != "release"
+        else importlib.import_module("pipelines.release")
+    )
     console = Console(soft_wrap=True)
     console.print(f"{verb}: {module.__doc__}", markup=False, highlight=False)
     table = Table("option", "type", "value", box=None)

@@ -110,7 +110,9 @@ def _write_unlabelled(folder: Path, chosen: Mapping[str, CorpusConfig], corpora:
     that stand in the same row of the same file.
     """
     held_back = [row for row in kept if row["split"] != "train"]
-    seen = {row["text_key"] for row in held_back} | {text_key(post) for post in {r["context"] for r in held_back} if post}
+    seen = {row["text_key"] for row in held_back} | {
+        text_key(post) for post in {r["context"] for r in held_back} if post
+    }
     places = {(row["corpus"], row["file"], row["row"]) for row in held_back}
 
     def fresh() -> Iterator[Row]:

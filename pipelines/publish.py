@@ -1,7 +1,7 @@
 """Publish a bundle: version, model card filled from the measurements, final manifest, MLflow registry and aliases.
 
-Reads the exported Bundle, its Measurements and the gate's Verdict; returns the published Bundle. Every published version
-is a `candidate`; one that passed the gate becomes `champion`.
+Reads the exported Bundle, its Measurements and the gate's Verdict; returns the published Bundle. Every published
+version is a `candidate`; one that passed the gate becomes `champion`.
     python train.py pipeline=publish publish.version=0.2.0
 """
 
@@ -53,16 +53,26 @@ def run(
     """Write the published folder, register it in MLflow (inside the current run) and set its aliases."""
     check(config)
     version = f"{config.version}+{slot.fingerprint[:8]}"
-    measured = {"accuracy": accuracy.figures, "latency": latency.figures, "gate": read_json(verdict.path / "verdict.json")}
+    measured = {
+        "accuracy": accuracy.figures,
+        "latency": latency.figures,
+        "gate": read_json(verdict.path / "verdict.json"),
+    }
     header = {**_header(config, bundle, data, version), "export": bundle.fingerprint, "gate": verdict.fingerprint}
     with slot.fill(Bundle) as draft:
         shutil.rmtree(draft.folder)
         shutil.copytree(bundle.path, draft.folder, ignore=shutil.ignore_patterns("artifact.json", "manifest.json"))
         write_json(draft.folder / "measurements.json", measured)
-        card = render_card(header, data.manifest, measured, bundle.parity, bundle.taxonomy_dict, bundle.operating_points)
+        card = render_card(
+            header, data.manifest, measured, bundle.parity, bundle.taxonomy_dict, bundle.operating_points
+        )
         (draft.folder / "README.md").write_text(card, encoding="utf-8")
         write_manifest(draft.folder, header)
-        tags = {"bundle_version": version, "fingerprint": slot.fingerprint, "commercial_use": str(header["commercial_use"])}
+        tags = {
+            "bundle_version": version,
+            "fingerprint": slot.fingerprint,
+            "commercial_use": str(header["commercial_use"]),
+        }
         registered = store.register(draft.folder, INT8, config.name, tags)
         store.set_alias(config.name, "candidate", registered)
         if verdict.passed:

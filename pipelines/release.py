@@ -1,7 +1,8 @@
-"""From labelled comments to a published bundle: every step in order, each skipped when its fingerprint is already there.
+"""From labelled comments to a published bundle: every step in order, skipped when its fingerprint is already there.
 
 `Release` is the whole graph. Asking it for one artifact makes what that artifact needs and nothing else, so
-`pipeline=evaluate` alone and `pipeline=release` run the same code; `inputs.VERB=FOLDER` puts another artifact in a step's place.
+`pipeline=evaluate` alone and `pipeline=release` run the same code; `inputs.VERB=FOLDER` puts another artifact in a
+step's place.
     python train.py                                   everything, on the embedded authored corpus
     python train.py experiment=public corpora.root=../shared/corpora
 """

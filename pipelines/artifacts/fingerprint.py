@@ -32,9 +32,13 @@ def file_sha256(path: Path) -> str:
 
 @cache
 def code_fingerprint(module: str) -> str:
-    """Return a digest of the source of `pipelines.<module>` and of all in `pipelines` that it imports, transitively."""
-    sources = {str(path.relative_to(_PACKAGE)): file_sha256(path) for path in sorted(_reachable(f"pipelines.{module}"))}
-    return fingerprint(sources)
+    """Return a digest of the source of `pipelines.<module>` and of all in `pipelines` that it imports, transitively.
+
+    Templates count as source of the folder they stand in.
+    """
+    modules = _reachable(f"pipelines.{module}")
+    templates = {template for folder in {path.parent for path in modules} for template in folder.glob("*.j2")}
+    return fingerprint({str(path.relative_to(_PACKAGE)): file_sha256(path) for path in sorted(modules | templates)})
 
 
 def package_versions() -> dict[str, str]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.artifacts.progress import track
+from pipelines.measure import latency_worker
 from pipelines.measure.percentiles import CONFIDENCE, order_statistic, percentile
 from pipelines.measure.runtimes import RuntimeConfig, check_runtime
 from pipelines.settings.errors import UserError
@@ -228,7 +229,7 @@ def _run_worker(request: Mapping[str, Any], threads: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         request_file, response_file = Path(folder, "request.json"), Path(folder, "response.json")
         request_file.write_text(json.dumps(request), encoding="utf-8")
-        command = [sys.executable, "-m", "pipelines.measure.latency_worker", str(request_file), str(response_file)]
+        command = [sys.executable, "-m", latency_worker.__name__, str(request_file), str(response_file)]
         done = subprocess.run(command, env=_worker_environment(threads), capture_output=True, text=True, check=False)
         if done.returncode != 0:
             last_words = "\n".join(done.stderr.strip().splitlines()[-5:])

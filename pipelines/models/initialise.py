@@ -39,7 +39,7 @@ def look_at_neighbours(model: BertForMaskedLM) -> None:
 
 
 def pass_first_token_on(model: BertForSequenceClassification) -> None:
-    """Start the pooler near half the identity, in place: what pre-training put into [CLS] reaches the head undisturbed."""
+    """Start the pooler near half the identity, in place: what pre-training put into [CLS] reaches the head as it is."""
     pooler = model.bert.pooler.dense
     with torch.no_grad():
         noise = torch.randn_like(pooler.weight) * 0.02

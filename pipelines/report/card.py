@@ -1,4 +1,4 @@
-"""The model card: what the bundle is, what was measured and what was not, rendered from the measurements and nothing else."""
+"""The model card: what the bundle is, what was measured and what was not, rendered from the measurements alone."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,7 @@
 """The optimizer of our own sizes: Muon where a weight is a matrix of the encoder, AdamW for everything else.
 
-Muon: Jordan et al., 2024; its update is scaled to AdamW's RMS as in Liu et al., "Muon is Scalable for LLM Training", 2025,
-so that both parts can share one schedule. On short budgets it learns a small encoder clearly faster (LOG.md).
+Muon: Jordan et al., 2024; its update is scaled to AdamW's RMS as in Liu et al., "Muon is Scalable for LLM Training",
+2025, so that both parts can share one schedule. On short budgets it learns a small encoder clearly faster (LOG.md).
 """
 
 from typing import Any
@@ -47,7 +47,9 @@ class MuonAdamW(Optimizer):
 
 def _groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
     """Return the encoder's matrices, all vectors, and the remaining (embedding and head) matrices."""
-    matrices, vectors, others = [], [], []
+    matrices: list[nn.Parameter] = []
+    vectors: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         group = vectors if parameter.ndim < 2 else matrices if "encoder.layer" in name else others
         group.append(parameter)

@@ -1,7 +1,6 @@
 """The whole chain as a user runs it: one command, one bundle; killed, run again, opened by others."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -106,10 +105,22 @@ def test_four_readers_give_the_same_scores(bundle: Path) -> None:
 def test_the_run_and_the_model_are_in_mlflow(workspace: Path) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{workspace / 'out' / 'mlflow.db'}")
     runs = mlflow.search_runs(experiment_names=["qinglang"], output_format="list")
-    parents = [run for run in runs if run.data.tags.get("mlflow.runName") == "release" and run.info.status == "FINISHED"]
+    parents = [
+        run for run in runs if run.data.tags.get("mlflow.runName") == "release" and run.info.status == "FINISHED"
+    ]
     steps = {run.data.tags["mlflow.runName"] for run in runs if "mlflow.parentRunId" in run.data.tags}
     assert parents
-    assert {"prepare", "finetune", "distill", "calibrate", "export", "evaluate", "benchmark", "gate", "publish"} <= steps
+    assert {
+        "prepare",
+        "finetune",
+        "distill",
+        "calibrate",
+        "export",
+        "evaluate",
+        "benchmark",
+        "gate",
+        "publish",
+    } <= steps
     assert mlflow.MlflowClient().get_model_version_by_alias("qinglang-quick", "champion").version == "1"
 
 
@@ -127,4 +138,4 @@ def test_an_artifact_from_elsewhere_can_take_a_steps_place(workspace: Path, tmp_
     done = train(tmp_path, "pipeline=export", f"inputs.calibrate={made}")
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "out" / "finetune").exists()
-    assert os.path.exists(tmp_path / json.loads(done.stdout)["artifact"] / "manifest.json")
+    assert (tmp_path / json.loads(done.stdout)["artifact"] / "manifest.json").is_file()
