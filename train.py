@@ -63,7 +63,7 @@ def job(composed: DictConfig) -> None:
 
 
 def set_up(threads: int) -> None:
-    """Bound torch's threads (0: what this process may use, not what the host has); no bars where there is no terminal."""
+    """Bound torch's threads (0: what this process may use, not what the host has); bars on terminals only."""
     import datasets
     import torch
     from transformers.utils import logging
