@@ -6,12 +6,13 @@
     python train.py pipeline=finetune --help               what a verb does and every option with its value
 
 The last line on stdout is compact JSON: {"verb":…,"artifact":…,"metrics":{…}}. Exit codes: 0 done (a gate passed),
-1 a gate failed, 2 a gate could not decide or the input is bad.
+1 a gate failed, 2 a gate could not decide or the input is bad, 3 a fault in the program (with its traceback).
 """
 
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 
 import hydra
@@ -32,12 +33,13 @@ def main() -> None:
     """Check the whole configuration in a second, then hand over to Hydra (which also runs sweeps with `--multirun`)."""
     overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
     try:
-        from pipelines.release import Config  # after the shell had a chance to see a syntax error at once
+        from pipelines.release import Config, Release
 
         config = compose(Config, CONFIGS, overrides)
         if any(flag in sys.argv for flag in HELP):
             print_help(config)
             return
+        Release(config)  # checks what the types can't say, before anything starts
     except UserError as error:
         stop(error)
     register(Config)
@@ -52,13 +54,18 @@ def job(composed: DictConfig) -> None:
         config = to_typed(composed, release.Config)
         set_up(config.threads)
         artifact, code = release.run(config)
-    except UserError as error:
+    except Exception as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise  # the sweep goes on with its other jobs and exits with 1
-        stop(error)
+        if isinstance(error, UserError):
+            stop(error)
+        traceback.print_exc()
+        raise SystemExit(3) from None
     line = {"verb": config.pipeline, "artifact": os.path.relpath(artifact.path), "metrics": dict(artifact.metrics)}
     print(json.dumps(line, ensure_ascii=False, separators=(",", ":")), flush=True)
-    if code and HydraConfig.get().mode != RunMode.MULTIRUN:
+    if code and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise UserError(f"{config.pipeline}: the gate did not pass")
+    if code:
         raise SystemExit(code)
 
 
@@ -68,7 +75,9 @@ def set_up(threads: int) -> None:
     import torch
     from transformers.utils import logging
 
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    from pipelines.measure.environment import usable_cores
+
+    torch.set_num_threads(threads or usable_cores())
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
         logging.disable_progress_bar()
@@ -79,12 +88,10 @@ def print_help(config: object) -> None:
     """Print what the chosen verb does and every option with its type and value."""
     import importlib
 
-    verb = getattr(config, "pipeline", "release")
-    module = (
-        importlib.import_module(f"pipelines.{verb}")
-        if verb != "release"
-        else importlib.import_module("pipelines.release")
-    )
+    from pipelines.release import check_verb
+
+    verb = check_verb(getattr(config, "pipeline", "release"))
+    module = importlib.import_module(f"pipelines.{verb}")
     console = Console(soft_wrap=True)
     console.print(f"{verb}: {module.__doc__}", markup=False, highlight=False)
     table = Table("option", "type", "value", box=None)

@@ -2,7 +2,7 @@
 runs.
 
 Reads a Bundle and texts, returns Measurements with the environment they were taken in.
-    python train.py pipeline=benchmark benchmark=quick runtime=[ort_int8]
+    python train.py pipeline=benchmark benchmark=quick
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class BenchmarkConfig:
 
 def run(config: BenchmarkConfig, bundle: Bundle, texts: Sequence[str], slot: Slot) -> Measurements:
     """Time the bundle's runtimes on `texts`; raise UserError for bad settings or a runtime the bundle can't serve."""
-    _check(config)
+    check(config)
     chosen = list(texts)[:: max(1, len(texts) // config.texts)][: config.texts]
     environment = describe_environment()
     # the reference goes first: the others' answers are compared with its
@@ -55,7 +55,8 @@ def run(config: BenchmarkConfig, bundle: Bundle, texts: Sequence[str], slot: Slo
     return Measurements.open(slot.path)
 
 
-def _check(config: BenchmarkConfig) -> None:
+def check(config: BenchmarkConfig) -> None:
+    """Raise UserError for a value out of range."""
     if config.texts < 1:
         raise UserError(f"benchmark.texts must be at least 1, got {config.texts}.")
     if config.reference not in config.runtimes:

@@ -18,12 +18,12 @@ from pipelines.artifacts.progress import say
 from pipelines.corpora import PreparedData
 from pipelines.models import Checkpoint
 from pipelines.models.checkpoint import save_checkpoint
-from pipelines.models.encoder import EncoderConfig, build_classifier, check, copy_layers
+from pipelines.models.encoder import EncoderConfig, build_classifier, check_encoder, copy_layers
 from pipelines.models.predict import predict_logits
 from pipelines.settings.errors import UserError
 from pipelines.taxonomy import Taxonomy
 from pipelines.training.data import informative, labelled, positive_weights, unlabelled
-from pipelines.training.trainer import RowLoss, TrainingConfig, fit
+from pipelines.training.trainer import RowLoss, TrainingConfig, check_training, fit
 
 
 @dataclass
@@ -53,7 +53,7 @@ def run(
     slot: Slot,
 ) -> Checkpoint:
     """Train the student; every training row counts, also one whose labels are all unknown: the teacher scored it."""
-    _check(config, student)
+    check(config, student)
     teacher_model, tokenizer = teacher.model(), teacher.tokenizer()
     tokenizer.model_max_length = min(tokenizer.model_max_length, student.max_length)  # the teacher reads with its own
     model = build_classifier(student, tokenizer, taxonomy, seed)
@@ -89,8 +89,10 @@ def run(
     return Checkpoint.open(slot.path)
 
 
-def _check(config: DistillConfig, student: EncoderConfig) -> None:
-    check(student)
+def check(config: DistillConfig, student: EncoderConfig) -> None:
+    """Raise UserError for a student or settings that nothing can be distilled with."""
+    check_encoder(student)
+    check_training(config.training, "distill")
     if student.source is not None:
         raise UserError(f"student {student.name}: a student is built from its sizes; source must be null.")
     if not 0 <= config.soft_share <= 1 or config.temperature <= 0 or config.unlabelled_weight < 0:

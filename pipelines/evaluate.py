@@ -40,10 +40,11 @@ def run(
     config: EvaluateConfig,
     data: PreparedData,
     candidates: Mapping[str, Predictor],
+    points: Mapping[str, Any],
     taxonomy: Taxonomy,
     slot: Slot,
 ) -> Measurements:
-    """Measure `candidates` and the baselines.
+    """Measure `candidates` and the baselines; `points` are the operating points of the candidate called SERVED.
 
     Writes `measurements.json` and, for paired comparisons later, `predictions.npz`: `ids` `[n]`, `labels` `[l]` and
     every candidate's probabilities, float32 `[n, l]`, under its name.
@@ -51,7 +52,10 @@ def run(
     Raises:
         UserError: no test or training rows, a candidate with other labels or with NaN, or a value out of range.
     """
-    _check(config, candidates)
+    check(config)
+    taken = sorted({MAJORITY, NGRAM, NGRAM_ALONE, "ids", "labels"} & set(candidates))
+    if taken:
+        raise UserError(f"evaluate: a candidate can't be called '{taken[0]}': evaluate uses that name itself.")
     parts = split_by_corpus(data, taxonomy, config.accuracy)
     test, validation = data.split("test"), data.split("validation")
     say("evaluate: fitting the baselines")
@@ -67,7 +71,7 @@ def run(
         if name in baselines.official:
             splits = (test.select(part.test), validation.select(part.validation))
             alone[NGRAM_ALONE] = Scored(*(score(NGRAM_ALONE, baselines.official[name], rows, 1) for rows in splits))
-        corpora[name] = measure_corpus(part, scored, alone, taxonomy, config.accuracy)
+        corpora[name] = measure_corpus(part, scored, alone, points, taxonomy, config.accuracy)
     figures = {
         "threshold": config.accuracy.threshold,
         "labels": validation_notes(
@@ -86,12 +90,10 @@ def run(
     return Measurements.open(slot.path)
 
 
-def _check(config: EvaluateConfig, candidates: Mapping[str, Predictor]) -> None:
+def check(config: EvaluateConfig) -> None:
+    """Raise UserError for a value out of range."""
     config.accuracy.check()
     config.baselines.check()
-    taken = sorted({MAJORITY, NGRAM, NGRAM_ALONE, "ids", "labels"} & set(candidates))
-    if taken:
-        raise UserError(f"evaluate: a candidate can't be called '{taken[0]}': evaluate uses that name itself.")
 
 
 def _write_predictions(path: Path, ids: Sequence[str], taxonomy: Taxonomy, scored: Mapping[str, Scored]) -> None:

@@ -2,11 +2,11 @@
 manifest.
 
 Reads a Checkpoint and validation texts, returns a Bundle that onnxruntime, transformers and transformers.js open.
-    python train.py pipeline=export checkpoint=artifacts/calibrate
+    python train.py pipeline=export inputs.calibrate=artifacts/calibrate/0123456789ab
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,25 +30,44 @@ _COPIED = (
     "tokenizer_config.json",
     "taxonomy.json",
     "operating_points.json",
+    "calibration.json",
 )
 
 
 @dataclass
 class ExportConfig:
-    """What the bundle is called and how it is made."""
+    """How the bundle is made.
 
-    name: str
-    version: str
+    Attributes:
+        licence: of the weights, where every corpus allows commercial use.
+        restricted_licence: of the weights, where one does not.
+        opset: ONNX operator set of the graph.
+    """
+
     licence: str
-    licence_notes: list[str]
+    restricted_licence: str
     opset: int
     quantise: QuantiseConfig
     parity: ParityConfig
 
 
-def run(config: ExportConfig, checkpoint: Checkpoint, texts: Sequence[str], slot: Slot) -> Bundle:
-    """Assemble the bundle; raise UserError when the checkpoint is not calibrated or fp32 parity fails."""
-    _check(config, checkpoint)
+def run(
+    config: ExportConfig, checkpoint: Checkpoint, texts: Sequence[str], provenance: Mapping[str, Any], slot: Slot
+) -> Bundle:
+    """Assemble the bundle.
+
+    Args:
+        config: licences, ONNX options, parity.
+        checkpoint: a calibrated checkpoint.
+        texts: real texts to measure parity on, none of them a test text.
+        provenance: what the checkpoint was trained on, `PreparedData.provenance`.
+        slot: where the bundle goes.
+
+    Raises:
+        UserError: the checkpoint is not calibrated, or fp32 parity fails.
+    """
+    check(config)
+    _check_checkpoint(checkpoint)
     with slot.fill(Bundle) as draft:
         _clear(draft.folder)
         _copy(checkpoint, draft.folder)
@@ -59,11 +78,11 @@ def run(config: ExportConfig, checkpoint: Checkpoint, texts: Sequence[str], slot
         parity = _parity(config.parity, checkpoint, texts, draft.folder)
         write_json(draft.folder / "parity.json", parity.to_dict())
         draft.metrics.update(_figures(draft.folder, parity))
-        write_manifest(draft.folder, _header(config, checkpoint))
+        write_manifest(draft.folder, _header(config, checkpoint, provenance))
     return Bundle.open(slot.path)
 
 
-def _check(config: ExportConfig, checkpoint: Checkpoint) -> None:
+def _check_checkpoint(checkpoint: Checkpoint) -> None:
     for name in _COPIED:
         if not (checkpoint.path / name).is_file():
             raise UserError(
@@ -73,6 +92,10 @@ def _check(config: ExportConfig, checkpoint: Checkpoint) -> None:
     labels = checkpoint.taxonomy_dict["labels"]
     if [columns.get(str(column)) for column in range(len(columns))] != labels:
         raise UserError(f"{checkpoint.path / 'config.json'}: id2label is not the taxonomy's order {labels}.")
+
+
+def check(config: ExportConfig) -> None:
+    """Raise UserError for a value out of range."""
     for key in ("texts", "neighbours", "padding"):
         if getattr(config.parity, key) < 1:
             raise UserError(f"export.parity.{key} must be at least 1, got {getattr(config.parity, key)}.")
@@ -111,13 +134,11 @@ def _figures(folder: Path, parity: Parity) -> dict[str, Any]:
     return figures
 
 
-def _header(config: ExportConfig, checkpoint: Checkpoint) -> dict[str, Any]:
+def _header(config: ExportConfig, checkpoint: Checkpoint, provenance: Mapping[str, Any]) -> dict[str, Any]:
     taxonomy = checkpoint.taxonomy_dict
     return {
-        "name": config.name,
-        "version": config.version,
         "taxonomy": {"name": taxonomy["name"], "version": taxonomy["version"]},
-        "licence": config.licence,
-        "licence_notes": list(config.licence_notes),
+        "licence": config.licence if provenance["commercial_use"] else config.restricted_licence,
+        **provenance,
         "checkpoint": checkpoint.fingerprint,
     }

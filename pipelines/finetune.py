@@ -14,7 +14,7 @@ from pipelines.artifacts.folder import Slot
 from pipelines.corpora import PreparedData
 from pipelines.models import Checkpoint
 from pipelines.models.checkpoint import save_checkpoint
-from pipelines.models.encoder import EncoderConfig, build_classifier, check, load_classifier
+from pipelines.models.encoder import EncoderConfig, build_classifier, check_encoder, load_classifier
 from pipelines.models.initialise import pass_first_token_on
 from pipelines.models.pretrained import PretrainedEncoder
 from pipelines.models.tokenizer import learn_tokenizer
@@ -41,7 +41,7 @@ def run(
     slot: Slot,
 ) -> Checkpoint:
     """Train on rows that say something, keep what validates best; `weights` is the loss weight per corpus."""
-    check(encoder)
+    check_encoder(encoder)
     train, validation = informative(data.split("train"), taxonomy), informative(data.split("validation"), taxonomy)
     model, tokenizer = _start(encoder, start, list(train["text"]), taxonomy, seed)
     loss = RowLoss(positive_weights(train, taxonomy, config.training.max_positive_weight), config.training.harm_weight)

@@ -67,7 +67,7 @@ def run(config: GateConfig, candidate: Bundle, baseline: Bundle | None, data: Pr
     Raises:
         UserError: nothing to gate on, a broken bundle, or a value out of range.
     """
-    _check(config)
+    check(config)
     corpora = gated_corpora(data, candidate.taxonomy_dict["labels"][0], config.accuracy)
     flagged = flag(candidate, config.file, corpora, config.accuracy.threshold)
     checks = floor_checks(corpora, flagged, config.accuracy)
@@ -99,7 +99,8 @@ def _latency_check(config: GateConfig, candidate: Bundle, baseline: Bundle, data
     return at_most("latency", config.file, ratio, config.latency.max_ratio, detail)
 
 
-def _check(config: GateConfig) -> None:
+def check(config: GateConfig) -> None:
+    """Raise UserError for a value out of range."""
     config.accuracy.check()
     if not 0 <= config.max_flip_share <= 1:
         raise UserError(f"gate.max_flip_share must lie between 0 and 1, got {config.max_flip_share}.")

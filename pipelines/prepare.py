@@ -153,7 +153,7 @@ def _manifest(
         "corpora": {
             name: {
                 "title": corpus.title,
-                "authored": corpus.repository is None,
+                "authored": corpus.authored,
                 "repository": corpus.repository,
                 "commit": corpus.commit,
                 "licence": corpus.licence,

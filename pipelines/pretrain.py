@@ -13,12 +13,12 @@ from transformers import PreTrainedTokenizerFast
 from pipelines.artifacts.folder import Slot
 from pipelines.artifacts.progress import say
 from pipelines.corpora import PreparedData
-from pipelines.models.encoder import EncoderConfig, bert_config, check
+from pipelines.models.encoder import EncoderConfig, bert_config, check_encoder
 from pipelines.models.initialise import look_at_neighbours
 from pipelines.models.pretrained import PretrainedEncoder
 from pipelines.models.tokenizer import learn_tokenizer, save_tokenizer
 from pipelines.settings.errors import UserError
-from pipelines.training.masked_lm import MaskedLMConfig, PackedMaskedLM, train_masked_lm
+from pipelines.training.masked_lm import MaskedLMConfig, PackedMaskedLM, check_masked_lm, train_masked_lm
 from pipelines.training.packing import pack, pieces
 
 
@@ -33,7 +33,7 @@ class PretrainConfig:
 
 def run(config: PretrainConfig, encoder: EncoderConfig, data: PreparedData, seed: int, slot: Slot) -> PretrainedEncoder:
     """Learn the vocabulary and pre-train; raise UserError when there is too little text."""
-    check(encoder)
+    check(config, encoder)
     texts = sorted({*data.split("train")["text"], *data.split("unlabelled")["text"]})
     if len(texts) < 2 * config.held_out:
         raise UserError(f"pretrain: {len(texts)} texts are too few; lower pretrain.held_out or set pretrain.epochs=0.")
@@ -51,6 +51,14 @@ def run(config: PretrainConfig, encoder: EncoderConfig, data: PreparedData, seed
         save_tokenizer(tokenizer, draft.folder)
         draft.metrics.update(summary, vocabulary=len(tokenizer), parameters=model.num_parameters())
     return PretrainedEncoder.open(slot.path)
+
+
+def check(config: PretrainConfig, encoder: EncoderConfig) -> None:
+    """Raise UserError for values that nothing can be pre-trained with."""
+    check_encoder(encoder)
+    check_masked_lm(config.training)
+    if config.epochs < 0 or config.held_out < 1:
+        raise UserError("pretrain: epochs must be at least 0 and held_out at least 1.")
 
 
 def _packed(texts: list[str], tokenizer: PreTrainedTokenizerFast, encoder: EncoderConfig) -> Dataset:

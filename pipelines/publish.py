@@ -7,11 +7,9 @@ version is a `candidate`; one that passed the gate becomes `champion`.
 
 import re
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from pipelines.artifacts.folder import Slot, read_json, write_json
+from pipelines.artifacts.folder import Slot, write_json
 from pipelines.artifacts.progress import say
 from pipelines.bundle.bundle import Bundle
 from pipelines.bundle.manifest import write_manifest
@@ -31,14 +29,10 @@ class PublishConfig:
     Attributes:
         name: of the bundle and of the registered model.
         version: semantic version; the first digits of the content's fingerprint are appended.
-        licence: of the weights, where every corpus allows commercial use.
-        restricted_licence: of the weights, where a corpus does not.
     """
 
     name: str
     version: str
-    licence: str
-    restricted_licence: str
 
 
 def run(
@@ -50,22 +44,31 @@ def run(
     verdict: Verdict,
     slot: Slot,
 ) -> Bundle:
-    """Write the published folder, register it in MLflow (inside the current run) and set its aliases."""
+    """Write the published folder, register it in MLflow (inside the current run) and set its aliases.
+
+    Raises:
+        UserError: a bad name or version, or evidence that was measured on another bundle or other data.
+    """
     check(config)
+    _same_release(bundle, data, latency, verdict)
     version = f"{config.version}+{slot.fingerprint[:8]}"
     measured = {
         "accuracy": accuracy.figures,
         "latency": latency.figures,
-        "gate": read_json(verdict.path / "verdict.json"),
+        "gate": verdict.content,
     }
-    header = {**_header(config, bundle, data, version), "export": bundle.fingerprint, "gate": verdict.fingerprint}
+    header = {
+        "name": config.name,
+        "version": version,
+        **{key: value for key, value in bundle.manifest.items() if key != "files"},
+        "export": bundle.fingerprint,
+        "gate": verdict.fingerprint,
+    }
     with slot.fill(Bundle) as draft:
         shutil.rmtree(draft.folder)
         shutil.copytree(bundle.path, draft.folder, ignore=shutil.ignore_patterns("artifact.json", "manifest.json"))
         write_json(draft.folder / "measurements.json", measured)
-        card = render_card(
-            header, data.manifest, measured, bundle.parity, bundle.taxonomy_dict, bundle.operating_points
-        )
+        card = render_card(header, data.manifest, measured, bundle)
         (draft.folder / "README.md").write_text(card, encoding="utf-8")
         write_manifest(draft.folder, header)
         tags = {
@@ -90,23 +93,16 @@ def check(config: PublishConfig) -> None:
         raise UserError(f"publish.version={config.version}: expected MAJOR.MINOR.PATCH, for instance 0.1.0.")
 
 
+def _same_release(bundle: Bundle, data: PreparedData, latency: Measurements, verdict: Verdict) -> None:
+    found = {
+        "the gate's verdict": (verdict.content["candidate"], bundle.fingerprint),
+        "the benchmark": (latency.figures["bundle"], bundle.fingerprint),
+        "the prepared data": (data.fingerprint, bundle.inputs.get("data")),
+    }
+    for what, (theirs, ours) in found.items():
+        if theirs != ours:
+            raise UserError(f"publish: {what} does not belong to the bundle {bundle.path}; make them in one release.")
+
+
 def _alias(verdict: Verdict) -> str:
     return "champion" if verdict.passed else "candidate"
-
-
-def _header(config: PublishConfig, bundle: Bundle, data: PreparedData, version: str) -> Mapping[str, Any]:
-    """Return what the manifest says of the bundle; licences follow the corpora it was trained on."""
-    commercial = bool(data.manifest["commercial_use"])
-    notes = [
-        f"{corpus['title']}: {corpus['licence']}" + ("" if corpus["commercial_use"] else " (non-commercial)")
-        for corpus in data.manifest["corpora"].values()
-    ]
-    return {
-        **{key: value for key, value in bundle.manifest.items() if key != "files"},
-        "name": config.name,
-        "version": version,
-        "mixture": data.manifest["mixture"],
-        "commercial_use": commercial,
-        "licence": config.licence if commercial else config.restricted_licence,
-        "licence_notes": notes,
-    }

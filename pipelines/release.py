@@ -22,17 +22,18 @@ from pipelines.bundle.runtime import FP32, INT8
 from pipelines.corpora import PreparedData
 from pipelines.corpora.schema import CorpusConfig
 from pipelines.corpora.source import CorporaConfig
+from pipelines.measure.evaluation import SERVED
 from pipelines.measure.measurements import Measurements
 from pipelines.measure.predictor import BundlePredictor, CheckpointPredictor, Predictor
 from pipelines.measure.verdict import Verdict
 from pipelines.models import Checkpoint
-from pipelines.models.encoder import EncoderConfig
+from pipelines.models.encoder import EncoderConfig, source_hashes
 from pipelines.models.pretrained import PretrainedEncoder
 from pipelines.settings.errors import UserError, did_you_mean
 from pipelines.taxonomy import Taxonomy, TaxonomyConfig, load
 from pipelines.tracking import store
 from pipelines.tracking.store import TrackingConfig
-from pipelines.training.trainer import check as check_training
+from pipelines.training.trainer import check_training
 
 Made = TypeVar("Made", bound=Artifact)
 
@@ -91,15 +92,14 @@ class Release:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.taxonomy: Taxonomy = load(config.taxonomy)
-        prepare.select(config.mixture, config.corpus, self.taxonomy)
-        publish.check(config.publish)
-        check_training(config.finetune.training, "finetune")
-        check_training(config.distill.training, "distill")
+        self._check()
         self.output = Path(config.output)
 
     @cached_property
     def prepare(self) -> PreparedData:
         """Corpora in the canonical schema, split without leaks."""
+        if given := self._given(PreparedData, "prepare"):
+            return given
         c = self.config
         corpora = {name: c.corpus[name] for name in c.mixture.weights}
         limits = {"max_bad_share": c.corpora.max_bad_share, "max_characters": c.corpora.max_characters}
@@ -115,8 +115,10 @@ class Release:
     @cached_property
     def pretrain(self) -> PretrainedEncoder | None:
         """An encoder pre-trained on the mixture's text; None when the encoder comes from elsewhere or epochs is 0."""
+        if given := self._given(PretrainedEncoder, "pretrain"):
+            return given
         c = self.config
-        if self.config.inputs.pretrain is None and (c.encoder.source is not None or c.pretrain.epochs == 0):
+        if c.encoder.source is not None or c.pretrain.epochs == 0:
             return None
         return self._step(
             PretrainedEncoder,
@@ -129,11 +131,19 @@ class Release:
     @cached_property
     def finetune(self) -> Checkpoint:
         """The teacher."""
+        if given := self._given(Checkpoint, "finetune"):
+            return given
         c = self.config
         return self._step(
             Checkpoint,
             "finetune",
-            {"finetune": c.finetune, "encoder": c.encoder, "weights": c.mixture.weights, "seed": c.seed},
+            {
+                "finetune": c.finetune,
+                "encoder": c.encoder,
+                "source": source_hashes(c.encoder),
+                "weights": c.mixture.weights,
+                "seed": c.seed,
+            },
             {"data": self.prepare, "start": self.pretrain},
             lambda slot: finetune.run(
                 c.finetune, c.encoder, self.prepare, self.pretrain, c.mixture.weights, self.taxonomy, c.seed, slot
@@ -143,6 +153,8 @@ class Release:
     @cached_property
     def distill(self) -> Checkpoint:
         """The student."""
+        if given := self._given(Checkpoint, "distill"):
+            return given
         c = self.config
         return self._step(
             Checkpoint,
@@ -157,39 +169,46 @@ class Release:
     @cached_property
     def calibrate(self) -> Checkpoint:
         """The student with calibrated scores and operating points."""
+        if given := self._given(Checkpoint, "calibrate"):
+            return given
         c = self.config
         return self._step(
             Checkpoint,
             "calibrate",
             {"calibrate": c.calibrate, "seed": c.seed},
-            {"data": self.prepare, "checkpoint": self.distill},
+            {"data": self._trained_on(self.distill), "checkpoint": self.distill},
             lambda slot: calibrate.run(c.calibrate, self.prepare, self.distill, self.taxonomy, c.seed, slot),
         )
 
     @cached_property
     def export(self) -> Bundle:
         """The student as ONNX, with its parity figures."""
+        if given := self._given(Bundle, "export"):
+            return given
         c = self.config
         return self._step(
             Bundle,
             "export",
             {"export": c.export},
-            {"data": self.prepare, "checkpoint": self.calibrate},
-            lambda slot: export.run(c.export, self.calibrate, self._texts("validation"), slot),
+            {"data": self._trained_on(self.calibrate), "checkpoint": self.calibrate},
+            lambda slot: export.run(c.export, self.calibrate, self._texts("validation"), self.prepare.provenance, slot),
         )
 
     @cached_property
     def evaluate(self) -> Measurements:
         """Accuracy of teacher, student and int8 student beside the baselines, per corpus."""
+        if given := self._given(Measurements, "evaluate"):
+            return given
         c = self.config
 
         def make(slot: Slot) -> Measurements:
             candidates: dict[str, Predictor] = {
                 "teacher": CheckpointPredictor(self.finetune),
                 "student fp32": BundlePredictor(self.export, FP32),
-                "student int8": BundlePredictor(self.export, INT8),
+                SERVED: BundlePredictor(self.export, INT8),
             }
-            return evaluate.run(c.evaluate, self.prepare, candidates, self.taxonomy, slot)
+            points = self.export.operating_points
+            return evaluate.run(c.evaluate, self.prepare, candidates, points, self.taxonomy, slot)
 
         inputs = {"data": self.prepare, "teacher": self.finetune, "bundle": self.export}
         return self._step(Measurements, "evaluate", {"evaluate": c.evaluate}, inputs, make)
@@ -197,6 +216,8 @@ class Release:
     @cached_property
     def benchmark(self) -> Measurements:
         """Latency and throughput of the bundle's runtimes."""
+        if given := self._given(Measurements, "benchmark"):
+            return given
         c = self.config
         return self._step(
             Measurements,
@@ -209,13 +230,12 @@ class Release:
     @cached_property
     def gate(self) -> Verdict:
         """Whether the bundle may replace the baseline."""
+        if given := self._given(Verdict, "gate"):
+            return given
         c = self.config
         baseline = self._baseline()
-        if baseline is not None and baseline.manifest.get("export") == self.export.fingerprint:
-            earlier = self.output / "gate" / str(baseline.manifest["gate"])[:12]
-            if (earlier / "artifact.json").is_file():
-                say(f"gate: this bundle is the baseline itself; {earlier} stands")
-                return Verdict.open(earlier)
+        if earlier := self._own_verdict(baseline):
+            return earlier
         return self._step(
             Verdict,
             "gate",
@@ -238,6 +258,28 @@ class Release:
             ),
         )
 
+    def _check(self) -> None:
+        """Raise UserError for what any verb would refuse, before the first one has worked for an hour."""
+        c = self.config
+        check_verb(c.pipeline)
+        prepare.select(c.mixture, c.corpus, self.taxonomy)
+        pretrain.check(c.pretrain, c.encoder)
+        check_training(c.finetune.training, "finetune")
+        distill.check(c.distill, c.student)
+        export.check(c.export)
+        evaluate.check(c.evaluate)
+        benchmark.check(c.benchmark)
+        gate.check(c.gate)
+        publish.check(c.publish)
+
+    def _given(self, kind: type[Made], verb: str) -> Made | None:
+        """Open the artifact that `inputs` names in place of a verb's, before anything that verb would need is made."""
+        folder = getattr(self.config.inputs, verb)
+        return None if folder is None else kind.open(folder)
+
+    def _identity(self, verb: str, settings: Mapping[str, Any], made_from: Mapping[str, str]) -> str:
+        return fingerprint(settings, made_from, self.taxonomy.to_dict(), code_fingerprint(verb))
+
     def _step(
         self,
         kind: type[Made],
@@ -246,12 +288,9 @@ class Release:
         inputs: Mapping[str, Artifact | None],
         make: Callable[[Slot], Made],
     ) -> Made:
-        """Open the artifact that was given or already made; make it otherwise, in an MLflow run of its own."""
-        given = getattr(self.config.inputs, verb, None)
-        if given is not None:
-            return kind.open(given)
+        """Open the artifact that was already made; make it otherwise, in an MLflow run of its own."""
         made_from = {role: artifact.fingerprint for role, artifact in inputs.items() if artifact is not None}
-        identity = fingerprint(settings, made_from, self.taxonomy.to_dict(), code_fingerprint(verb))
+        identity = self._identity(verb, settings, made_from)
         slot = Slot(self.output / verb / identity[:12], identity, made_from)
         if slot.finished:
             say(f"{verb}: already made, {slot.path}")
@@ -262,6 +301,28 @@ class Release:
             store.log(artifact.metrics, artifact.path)
         say(f"{verb}: done, {artifact.path}")
         return artifact
+
+    def _trained_on(self, checkpoint: Checkpoint) -> PreparedData:
+        """Return the prepared data, refusing a checkpoint of other data: licence and test texts would be wrong."""
+        if checkpoint.inputs.get("data") != self.prepare.fingerprint:
+            raise UserError(
+                f"{checkpoint.path}: trained on other prepared data than this configuration's {self.prepare.path}. "
+                "Give the mixture it was trained on, or inputs.prepare=FOLDER."
+            )
+        return self.prepare
+
+    def _own_verdict(self, baseline: Bundle | None) -> Verdict | None:
+        """Return the verdict that made this very bundle the baseline, if the gate would be asked the same today."""
+        if baseline is None or baseline.manifest.get("export") != self.export.fingerprint:
+            return None
+        folder = self.output / "gate" / str(baseline.manifest["gate"])[:12]
+        if not (folder / "artifact.json").is_file():
+            return None
+        earlier = Verdict.open(folder)
+        if earlier.fingerprint != self._identity("gate", {"gate": self.config.gate}, earlier.inputs):
+            return None
+        say(f"gate: this bundle is the baseline itself; {folder} stands")
+        return earlier
 
     def _texts(self, split: str) -> list[str]:
         return list(self.prepare.split(split)["text"])
@@ -279,6 +340,13 @@ class Release:
         return Bundle.at(found)
 
 
+def check_verb(name: str) -> str:
+    """Return `name` if it is a verb; raise UserError with the nearest one otherwise."""
+    if name not in VERBS:
+        raise UserError(f"pipeline={name}: no such verb.{did_you_mean(name, VERBS)}")
+    return name
+
+
 VERBS = ("release", *(field.name for field in fields(InputsConfig)), "publish")
 
 
@@ -291,8 +359,6 @@ def run(config: Config) -> tuple[Artifact, int]:
     Raises:
         UserError: whatever a user can mend; finished steps stay finished.
     """
-    if config.pipeline not in VERBS:
-        raise UserError(f"pipeline={config.pipeline}: no such verb.{did_you_mean(config.pipeline, VERBS)}")
     release = Release(config)
     store.connect(config.tracking, release.output)
     verb = "publish" if config.pipeline == "release" else config.pipeline

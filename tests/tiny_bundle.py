@@ -54,6 +54,8 @@ def make_checkpoint(path: Path, calibrated: bool = True) -> Checkpoint:
         write_json(draft.folder / "taxonomy.json", {"name": "toy", "version": 3, "labels": LABELS})
         if calibrated:
             write_json(draft.folder / "operating_points.json", {"actions": make_operating_points()})
+            calibration = {label: {"scale": 1.0, "bias": 0.0, "fitted": False} for label in LABELS}
+            write_json(draft.folder / "calibration.json", calibration)
     return Checkpoint.open(path)
 
 
@@ -65,13 +67,14 @@ def make_operating_points() -> dict[str, dict[str, object]]:
     }
 
 
+PROVENANCE = {"mixture": "toy", "commercial_use": True, "licence_notes": ["made in a test"]}
+
+
 def make_config() -> ExportConfig:
     """Return an export configuration small enough for a test."""
     return ExportConfig(
-        name="toy",
-        version="1.2.3",
         licence="Apache-2.0",
-        licence_notes=["made in a test"],
+        restricted_licence="CC-BY-NC-4.0",
         opset=20,
         quantise=QuantiseConfig(embedding=True, per_channel=False),
         parity=ParityConfig(texts=20, neighbours=3, padding=8, max_logit_difference=1e-3),
@@ -81,4 +84,6 @@ def make_config() -> ExportConfig:
 def make_bundle(folder: Path) -> Bundle:
     """Export a tiny checkpoint below `folder`."""
     checkpoint = make_checkpoint(folder / "checkpoint")
-    return run(make_config(), checkpoint, make_texts(20), Slot(folder / "bundle", "fingerprint-of-the-bundle"))
+    return run(
+        make_config(), checkpoint, make_texts(20), PROVENANCE, Slot(folder / "bundle", "fingerprint-of-the-bundle")
+    )

@@ -41,6 +41,11 @@ class Bundle(Artifact):
         return dict(read_json(self.path / "operating_points.json")["actions"])
 
     @property
+    def calibration(self) -> dict[str, Any]:
+        """Scale and bias folded in per label, and whether they were fitted."""
+        return dict(read_json(self.path / "calibration.json"))
+
+    @property
     def parity(self) -> dict[str, Any]:
         """Measured distance of each ONNX file from its source."""
         return dict(read_json(self.path / "parity.json"))

@@ -21,6 +21,16 @@ class PreparedData(Artifact):
             raise UserError(f"{self.path}: no split '{name}'.")
         return load_from_disk(str(folder))
 
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Return what a model trained on this may be used for: mixture, licences, whether commercial use is allowed."""
+        notes = [
+            f"{corpus['title']}: {corpus['licence']}" + ("" if corpus["commercial_use"] else " (non-commercial)")
+            for corpus in self.manifest["corpora"].values()
+        ]
+        commercial = bool(self.manifest["commercial_use"])
+        return {"mixture": self.manifest["mixture"], "commercial_use": commercial, "licence_notes": notes}
+
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """Return counts per corpus, split and label, and every rejection counted by reason."""

@@ -223,10 +223,11 @@ def _label(row: Row, corpus: CorpusConfig, file: CorpusFile, raw: dict[str, Any]
         if not isinstance(listed, list):
             raise _BadRowError(corpus.harm_list, "not a list of harms")
         for harm in listed:
-            if not isinstance(harm, str) or harm not in taxonomy.harms:
-                near = did_you_mean(str(harm), taxonomy.harms)
+            if not isinstance(harm, str) or harm not in corpus.annotated:
+                near = did_you_mean(str(harm), corpus.annotated)
                 raise _BadRowError(corpus.harm_list, f"unknown label value {_shown(harm)}.{near}")
-        row |= {harm: int(harm in listed) for harm in taxonomy.harms}
+        row |= {harm: int(harm in listed) for harm in corpus.annotated}
+        row |= {taxonomy.root.id: int(bool(listed))}
     else:
         rule = _matching_rule(_rules(corpus, file), raw)
         row |= {**rule.set, **rule.axes, "any_of": list(rule.any_of), "slice": rule.slice}

@@ -87,9 +87,10 @@ class CorpusConfig:
     """Schema of one corpus.
 
     Attributes:
-        folder: name below `corpora.root`, laid out like a clone; relative to the repository when `repository` is null.
+        folder: name below `corpora.root`, laid out like a clone; relative to the repository when `authored`.
         columns: canonical column → raw column, for the columns a corpus states directly.
-        harm_list: raw column that lists the harms of a fully annotated row; every harm not listed is 0.
+        authored: written for this project; its rows lie beside their card, and what only they cover is not validated.
+        harm_list: raw column that lists the harms of a row; every other one of `annotated` is 0, the rest unknown.
         overrides: corpora whose rows with the same text give way to this corpus's (outside official test sets).
         validation_share, test_share: hashed shares where the corpus has no official split.
     """
@@ -106,7 +107,9 @@ class CorpusConfig:
     encoding: str = "utf-8-sig"
     constants: dict[str, str] = field(default_factory=dict)
     rules: list[LabelRule] = field(default_factory=list)
+    authored: bool = False
     harm_list: str | None = None
+    annotated: list[str] = field(default_factory=list)
     attribute_flags: AttributeFlags | None = None
     join: Join | None = None
     unlabelled: list[Unlabelled] = field(default_factory=list)
@@ -142,6 +145,9 @@ def check(name: str, corpus: CorpusConfig, taxonomy: Taxonomy) -> None:
     _check_attributes(where, corpus.attribute_flags.attributes if corpus.attribute_flags else (), taxonomy)
     for rule in corpus.rules:
         _check_rule(where, rule, taxonomy)
+    for harm in corpus.annotated:
+        if harm not in taxonomy.harms:
+            raise UserError(f"{where}: annotated: no harm '{harm}'.{did_you_mean(harm, taxonomy.harms)}")
     if corpus.official:
         taxonomy.index(corpus.official.label)
     if not 0 <= corpus.validation_share + corpus.test_share < 1:

@@ -1,6 +1,7 @@
 """Where a corpus file is: a local root laid out like clones, or a download at the pinned commit; hash-checked."""
 
 import hashlib
+import socket
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -12,6 +13,7 @@ from pipelines.artifacts.progress import say
 from pipelines.corpora.schema import CorpusConfig
 from pipelines.settings.errors import UserError
 
+_SECONDS_OF_SILENCE = 60.0  # a server that stalls must not hold a release for ever
 _REPOSITORY_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -42,7 +44,7 @@ def locate(corpus: CorpusConfig, path: str, sha256: str, config: CorporaConfig) 
     Raises:
         UserError: the file is absent, can't be downloaded, or is not the pinned one.
     """
-    if corpus.repository is None:
+    if corpus.authored:
         found = _REPOSITORY_ROOT / corpus.folder / path
     elif config.root is not None:
         found = Path(config.root) / corpus.folder / path
@@ -71,6 +73,8 @@ def _download(corpus: CorpusConfig, path: str, sha256: str, config: CorporaConfi
         ) from None
     target.parent.mkdir(parents=True, exist_ok=True)
     say(f"downloading {url}")
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_SECONDS_OF_SILENCE)
     try:
         torch.hub.download_url_to_file(url, str(target), hash_prefix=sha256 or None, progress=True)
     except (OSError, HTTPException, ValueError, RuntimeError) as error:  # RuntimeError: another hash
@@ -78,11 +82,13 @@ def _download(corpus: CorpusConfig, path: str, sha256: str, config: CorporaConfi
             f"{url}: could not be downloaded ({error}). Without a network, clone {corpus.repository} at "
             f"{corpus.commit} into FOLDER/{corpus.folder} and pass corpora.root=FOLDER."
         ) from None
+    finally:
+        socket.setdefaulttimeout(patience)
     return target
 
 
 def _absent(corpus: CorpusConfig, found: Path, config: CorporaConfig) -> str:
-    if corpus.repository is None:
+    if corpus.authored:
         return f"{found}: missing from the repository."
     return (
         f"{found}: no such file. corpora.root={config.root} must hold a clone of {corpus.repository} (commit "

@@ -1,5 +1,6 @@
 """The machine a figure was measured on: without it a latency means nothing. Names no host and reads no repository."""
 
+import math
 import os
 import platform
 from pathlib import Path
@@ -28,7 +29,7 @@ def describe_environment() -> dict[str, Any]:
             "architecture": platform.machine(),
             "logical_cores": psutil.cpu_count(logical=True),
             "physical_cores": psutil.cpu_count(logical=False),
-            "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+            "usable_cores": usable_cores(),
             "container_limit_cores": cpu_limit(),
             "flags": flags,
         },
@@ -37,6 +38,13 @@ def describe_environment() -> dict[str, Any]:
         "system": {"name": platform.system(), "release": platform.release(), "python": platform.python_version()},
         "versions": package_versions(),
     }
+
+
+def usable_cores() -> int:
+    """Return how many threads this process can keep busy: its affinity, cut down to the container's limit."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = cpu_limit()
+    return cores if limit is None else max(1, min(cores, math.floor(limit)))
 
 
 def cpu_limit(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> float | None:

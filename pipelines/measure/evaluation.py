@@ -15,17 +15,22 @@ from pipelines.corpora import PreparedData
 from pipelines.measure.accuracy import (
     AccuracyConfig,
     LabelledRows,
+    both_classes,
     headline_label,
     known_values,
     measure_rows,
     official_figures,
 )
 from pipelines.measure.metrics import ExpectedCalibrationError, MaskedMacroF1, MultiLabelAveragePrecision
+from pipelines.measure.operating_points import measure_operating_points
 from pipelines.measure.predictor import Predictor
 from pipelines.settings.errors import UserError
 from pipelines.taxonomy import Taxonomy
 
 Scores = NDArray[np.float32]
+SERVED = (
+    "student int8"  # the candidate that deployments get: its operating points are measured, its figures lead the card
+)
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,7 @@ def measure_corpus(
     part: CorpusPart,
     scored: Mapping[str, Scored],
     official_only: Mapping[str, Scored],
+    points: Mapping[str, Any],
     taxonomy: Taxonomy,
     config: AccuracyConfig,
 ) -> dict[str, Any]:
@@ -109,6 +115,7 @@ def measure_corpus(
         part: its rows.
         scored: candidates and baselines, over the whole splits.
         official_only: baselines that score nothing but the corpus's own bit: `[rows of the part, 1]` each.
+        points: operating points of the candidate called SERVED, by action.
         taxonomy: labels and priors.
         config: threshold, bins, resamples.
     """
@@ -136,7 +143,18 @@ def measure_corpus(
         "headline_label": part.headline,
         "candidates": candidates,
         "official": official,
+        "operating_points": _at_points(part, scored, points, taxonomy),
     }
+
+
+def _at_points(
+    part: CorpusPart, scored: Mapping[str, Scored], points: Mapping[str, Any], taxonomy: Taxonomy
+) -> dict[str, Any] | None:
+    """Return the served candidate's figures at its operating points; None where the corpus can't say."""
+    if SERVED not in scored or not both_classes(part.rows.truth[:, 0]):
+        return None
+    scores = scored[SERVED].test[part.test, 0]
+    return measure_operating_points(points, part.rows.truth[:, 0], scores, taxonomy, part.rows.resamples)
 
 
 def headlines(

@@ -4,7 +4,7 @@ Reads validation scores of the root; `calibrate` writes the result into the chec
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +45,8 @@ def calibrate_operating_points(
     """Choose for every action the threshold that meets its constraints and maximises what it asks for.
 
     A constraint must hold at the point estimate; the interval beside it says how sure that is. It is computed with the
-    threshold held fixed, so it does not cover that the threshold was chosen on the same texts: the test split does.
+    threshold held fixed, so it does not cover that the threshold was chosen on the same texts: `evaluate` measures the
+    same thresholds on the test split (`measure_operating_points`).
     Precision is stated and required at the action's `prior` where it names one (see `precision_at_prior`), else as
     found.
 
@@ -77,6 +78,27 @@ def calibrate_operating_points(
         for name, action in taxonomy.actions.items()
     }
     return {"actions": {name: {"label": taxonomy.root.id, **point} for name, point in points.items()}}
+
+
+def measure_operating_points(
+    points: Mapping[str, Any], truth: Scores, scores: Scores, taxonomy: Taxonomy, resamples: Resamples
+) -> dict[str, dict[str, Any]]:
+    """Return precision, recall and false-positive rate of every supported point on other texts, by action.
+
+    This is what says how far a threshold chosen on validation data holds.
+
+    Args:
+        points: what `calibrate_operating_points` returned under `actions`.
+        truth: float32 `[n]`, the root, NaN = unknown.
+        scores: float32 `[n]`, its calibrated probability.
+        taxonomy: the actions.
+        resamples: bootstrap resamples over the n texts.
+    """
+    return {
+        name: _figures(taxonomy.actions[name], scores >= point["threshold"], truth, resamples)
+        for name, point in points.items()
+        if point["status"] == "supported" and name in taxonomy.actions
+    }
 
 
 @dataclass(frozen=True)
@@ -172,7 +194,7 @@ def _holds(action: Action, precision: Floats, recall: Floats, false_positive_rat
 def _figures(action: Action, flagged: NDArray[np.bool_], truth: Scores, resamples: Resamples) -> dict[str, Any]:
     positive, negative = truth == 1, truth == 0
     if action.prior is None:
-        precision = share(resamples, positive, flagged, "exact")
+        precision = share(resamples, positive, flagged & (positive | negative), "exact")
     else:
         precision = precision_at_prior(resamples, flagged, positive, negative, action.prior, "exact")
     figures = (precision, share(resamples, flagged, positive, "exact"), share(resamples, flagged, negative, "exact"))

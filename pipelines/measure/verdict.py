@@ -61,8 +61,8 @@ class Verdict(Artifact):
 
 
 def decide(checks: Sequence[Check]) -> str:
-    """Return `fail` if any check failed, else `undecided` if any could not be decided, else `pass`."""
-    statuses = {check.status for check in checks}
+    """Return `fail` if any check failed, `undecided` if one could not be decided or none was asked, else `pass`."""
+    statuses = {check.status for check in checks} - {SKIPPED} or {UNDECIDED}
     return next((status for status in (FAIL, UNDECIDED) if status in statuses), PASS)
 
 

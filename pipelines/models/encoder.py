@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from pipelines.artifacts.fingerprint import file_sha256
 from pipelines.models.tokenizer import TokenizerConfig
 from pipelines.settings.errors import UserError
 from pipelines.taxonomy import Taxonomy
@@ -48,7 +50,7 @@ class EncoderConfig:
     tokenizer: TokenizerConfig
 
 
-def check(config: EncoderConfig) -> None:
+def check_encoder(config: EncoderConfig) -> None:
     """Raise UserError for sizes that can't be built."""
     if config.source is None and config.hidden % config.heads:
         raise UserError(f"encoder {config.name}: hidden={config.hidden} must be a multiple of heads={config.heads}.")
@@ -156,19 +158,30 @@ def copy_layers(teacher: PreTrainedModel, student: PreTrainedModel) -> list[str]
     if teacher.config.hidden_size != student.config.hidden_size:
         return []
     chosen = _evenly_spaced(teacher.config.num_hidden_layers, student.config.num_hidden_layers)
-    source = teacher.state_dict()
+    source = _named_alike(teacher, student)
     target = student.state_dict()
     copied = []
     for name, weight in target.items():
         origin = source.get(_origin(name, chosen))
         if origin is not None and _ROWS.search(name):
-            origin = origin[
-                : len(weight)
-            ]  # a shorter student keeps the positions it has, a padded vocabulary its tokens
+            origin = origin[: len(weight)]  # a shorter student keeps its positions, a padded vocabulary its tokens
         if origin is not None and origin.shape == weight.shape:
             weight.copy_(origin)
             copied.append(name)
     return copied
+
+
+def source_hashes(config: EncoderConfig) -> dict[str, str]:
+    """Return the sha256 of a local encoder's files, so that new weights in the same folder are not taken for the old.
+
+    Empty for our own sizes and for hub names, whose files are not here yet.
+    """
+    folder = Path(config.source) if config.source else None
+    if folder is None or not folder.is_dir():
+        return {}
+    return {
+        path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.suffix in {".safetensors", ".json"}
+    }
 
 
 def _label_options(taxonomy: Taxonomy) -> dict[str, Any]:
@@ -178,6 +191,19 @@ def _label_options(taxonomy: Taxonomy) -> dict[str, Any]:
         "label2id": {label: index for index, label in enumerate(taxonomy.labels)},
         "problem_type": "multi_label_classification",
     }
+
+
+def _named_alike(teacher: PreTrainedModel, student: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """Return the teacher's weights under the student's names, without the positions RoBERTa's kin keep for padding."""
+    before, after = f"{teacher.base_model_prefix}.", f"{student.base_model_prefix}."
+    named = {
+        after + name.removeprefix(before) if name.startswith(before) else name: w
+        for name, w in teacher.state_dict().items()
+    }
+    positions = f"{after}embeddings.position_embeddings.weight"
+    if positions in named:
+        named[positions] = named[positions][-_positions(teacher) :]
+    return named
 
 
 def _evenly_spaced(have: int, want: int) -> Sequence[int]:

@@ -6,18 +6,16 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pipelines.bundle.bundle import Bundle
+from pipelines.measure.evaluation import SERVED
 from pipelines.report.accuracy import percent
-
-_SHIPPED, _TEACHER = "student int8", "teacher"
 
 
 def render_card(
     header: Mapping[str, Any],
     data: Mapping[str, Any],
     measured: Mapping[str, Any],
-    parity: Mapping[str, Any],
-    taxonomy: Mapping[str, Any],
-    operating_points: Mapping[str, Any],
+    bundle: Bundle,
 ) -> str:
     """Return the card as Markdown with Hugging Face front matter.
 
@@ -25,9 +23,7 @@ def render_card(
         header: the manifest's own fields: name, version, licence, mixture.
         data: the prepared data's manifest.
         measured: `accuracy` and `latency` measurements and the `gate` verdict.
-        parity: the bundle's `parity.json`.
-        taxonomy: the bundle's `taxonomy.json`.
-        operating_points: figures by action.
+        bundle: the exported bundle: its taxonomy, operating points, parity and calibration.
     """
     folder = Path(__file__).resolve().parent
     environment = Environment(
@@ -45,11 +41,11 @@ def render_card(
         accuracy=measured["accuracy"],
         latency=measured["latency"],
         gate=measured["gate"],
-        parity=parity,
-        taxonomy=taxonomy,
-        points=operating_points,
-        shipped=_SHIPPED,
-        teacher=_TEACHER,
+        parity=bundle.parity,
+        taxonomy=bundle.taxonomy_dict,
+        points=bundle.operating_points,
+        calibration=bundle.calibration,
+        shipped=SERVED,
     )
 
 

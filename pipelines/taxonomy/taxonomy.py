@@ -98,11 +98,6 @@ class Taxonomy:
             raise UserError(f"taxonomy {self.name}: no label '{label}'.{did_you_mean(label, self.labels)}")
         return self.labels.index(label)
 
-    def name_of(self, label: str, language: str) -> str:
-        """Return the display name of a label, `language` being `zh` or `en`."""
-        entry = self.root if label == self.root.id else self.harms[label]
-        return entry.zh if language == "zh" else entry.en
-
     def derive_root(self, harms: Mapping[str, int | None], stated: int | None = None) -> int | None:
         """Return the root value for one row: 1 if any harm is 1, 0 if all are known to be 0, else what was `stated`.
 

@@ -105,7 +105,7 @@ def train_masked_lm(
     Raises:
         UserError: a value is out of range.
     """
-    _check(config)
+    check_masked_lm(config)
     steps = max(1, math.ceil(len(rows) / config.rows_per_batch * epochs))
     optimizer = MuonAdamW(model, config.learning_rate, config.muon_learning_rate, config.weight_decay)
     schedule = get_scheduler(
@@ -127,14 +127,15 @@ def train_masked_lm(
     keep_off_stdout(trainer)
     trainer.train(resume_from_checkpoint=last_checkpoint(scratch))
     held_out_loss = trainer.evaluate()["eval_loss"]
-    per_row = float(np.mean([(np.asarray(row) != EMPTY).sum() for row in held_out["segments"]]))
+    per_row = float(np.mean([(np.asarray(row) != EMPTY).sum() for row in rows["segments"]]))
     return {
         "held_out_loss": round(float(held_out_loss), 4),
         "million_tokens": round(steps * config.rows_per_batch * per_row / 1e6, 3),
     }
 
 
-def _check(config: MaskedLMConfig) -> None:
+def check_masked_lm(config: MaskedLMConfig) -> None:
+    """Raise UserError for a value that nothing can be pre-trained with."""
     limits = {
         "learning_rate": config.learning_rate > 0,
         "muon_learning_rate": config.muon_learning_rate > 0,

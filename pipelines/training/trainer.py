@@ -119,7 +119,7 @@ def fit(
     Raises:
         UserError: a value is out of range, there is nothing to train on, or the loss is no longer a number.
     """
-    check(config, name)
+    check_training(config, name)
     if not len(train) or not len(validation):
         raise UserError(f"{name}: {len(train)} training and {len(validation)} validation rows; both are needed.")
     muon = config.muon_learning_rate
@@ -142,7 +142,7 @@ def fit(
     return _summary(trainer, name)
 
 
-def check(config: TrainingConfig, name: str) -> None:
+def check_training(config: TrainingConfig, name: str) -> None:
     """Raise UserError for a value that nothing can be trained with."""
     limits = {
         "learning_rate": config.learning_rate > 0,

@@ -26,10 +26,10 @@ def test_there_are_rows_enough_and_both_kinds() -> None:
 
 
 @pytest.mark.parametrize("harm", TAXONOMY.harms)
-def test_every_harm_has_sixty_positives_and_twenty_implicit_ones(harm: str) -> None:
+def test_every_harm_has_sixty_positives_and_a_third_of_them_are_implicit(harm: str) -> None:
     positives = [row for row in ROWS if harm in row["harms"]]
     assert len(positives) >= 60
-    assert sum(row["implicit"] for row in positives) >= 20
+    assert sum(row["implicit"] for row in positives) >= len(positives) / 3
 
 
 @pytest.mark.parametrize("axis", ["stance", "channel", "target", "role"])

@@ -63,6 +63,8 @@ def test_a_killed_run_continues_and_repeats_nothing_finished(workspace: Path) ->
     told = (workspace / "stderr").read_text(encoding="utf-8")
     assert "prepare: already made" in told
     assert "finetune: starting" in told
+    first_evaluation = next(line for line in told.splitlines() if line.startswith("finetune: epoch"))
+    assert not first_evaluation.startswith("finetune: epoch 1.00"), "it began anew instead of at its checkpoint"
 
 
 def test_a_second_run_has_nothing_to_do(workspace: Path, bundle: Path) -> None:

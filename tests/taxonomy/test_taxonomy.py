@@ -30,8 +30,8 @@ def test_shipped_labels_are_the_root_and_ten_harms_in_order(shipped: TaxonomyCon
 
 def test_names_in_both_languages(shipped: TaxonomyConfig) -> None:
     taxonomy = load(shipped)
-    assert taxonomy.name_of("insult", "zh") == "侮辱谩骂"
-    assert taxonomy.name_of("violation", "en") == "cyber-violence"
+    assert taxonomy.harms["insult"].zh == "侮辱谩骂"
+    assert taxonomy.root.en == "cyber-violence"
     with pytest.raises(UserError, match=r"no label 'insutl'\. Did you mean 'insult'\?"):
         taxonomy.index("insutl")
 
