@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from pipelines.models.checkpoint import save_checkpoint
-from pipelines.models.encoder import build_classifier, check, copy_layers, load_classifier
+from pipelines.models.encoder import build_classifier, check_encoder, copy_layers, load_classifier
 from pipelines.models.tokenizer import TokenizerConfig, encode, learn_tokenizer
 from pipelines.settings.errors import UserError
 
@@ -93,7 +93,7 @@ def test_own_sizes_are_a_plain_bert_in_taxonomy_order(tokenizer: PreTrainedToken
 @pytest.mark.parametrize("wrong", [{"hidden": 30, "heads": 4}, {"max_length": 7}, {"dropout": 1.0}, {"dropout": -0.1}])
 def test_sizes_that_can_not_be_built_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UserError, match="encoder"):
-        check(replace(make_config().encoder, **wrong))
+        check_encoder(replace(make_config().encoder, **wrong))
 
 
 @pytest.mark.parametrize("architecture", list(ARCHITECTURES))
