@@ -1,11 +1,11 @@
-"""Losses that respect partial labels: an unknown label gives no gradient, a set-valued positive asks for one member.
+"""Losses that respect partial labels: an unknown label is not 0, a set-valued positive asks for one of its members.
 
 Shapes: `b` rows, `l` labels (root first). Probabilities are sigmoid(logits); labels are independent.
 """
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, softplus
 
 _TINY = torch.finfo(torch.float32).tiny
 
@@ -14,6 +14,11 @@ def partial_label_loss(
     logits: Tensor, truth: Tensor, any_of: Tensor, label_weight: Tensor, positive_weight: Tensor
 ) -> Tensor:
     """Return the loss per row, float32 `[b]`.
+
+    An unknown label gives no gradient, with one exception that follows from the root being "any harm": on a text known to
+    be no violation the most probable harm is pushed down. Without it a set-valued positive is satisfied by whichever
+    member the corpus never denies, on every text of that corpus, and the served root, which is at least every harm, with
+    it (LOG.md).
 
     Args:
         logits: `[b, l]`.
@@ -28,7 +33,9 @@ def partial_label_loss(
     target = torch.where(known, truth, torch.zeros_like(truth))
     per_label = binary_cross_entropy_with_logits(logits, target, pos_weight=positive_weight, reduction="none")
     loss = (per_label * known * label_weight).sum(dim=1)
-    return loss + _disjunction(logits, any_of) * label_weight[1:].mean()
+    harm_weight = label_weight[1:].mean()
+    harmless = (truth[:, 0] == 0) * softplus(logits[:, 1:].amax(dim=1))
+    return loss + (_disjunction(logits, any_of) + harmless) * harm_weight
 
 
 def soft_target_loss(logits: Tensor, teacher_logits: Tensor, label_weight: Tensor, temperature: float) -> Tensor:

@@ -54,6 +54,32 @@ def test_a_row_that_knows_nothing_costs_nothing() -> None:
     assert gradient.tolist() == [0.0, 0.0, 0.0]
 
 
+def test_on_a_known_harmless_text_the_most_probable_harm_is_pushed_down() -> None:
+    # root 0 at logit 0, harms at 2 (most probable, unknown) and -1 (unknown): ln 2 + ln(1 + e^2)
+    value, gradient = hard([0.0, 2.0, -1.0], [0.0, NAN, NAN])
+    assert value == pytest.approx(LN2 + math.log1p(math.exp(2)))
+    assert gradient.tolist() == pytest.approx([0.5, 1 / (1 + math.exp(-2)), 0.0])
+
+
+def test_a_set_is_not_satisfied_by_its_undenied_member_everywhere() -> None:
+    """A corpus that says "one of these two" or "not the first": the second must not be the way out on every text."""
+    torch.manual_seed(0)
+    bad = torch.arange(64) % 2
+    texts = torch.stack([bad.float(), torch.ones(64)], dim=1)
+    truth = torch.full((64, 3), NAN)
+    truth[:, 0], truth[bad == 0, 1] = bad.float(), 0.0
+    members = torch.zeros(64, 3, dtype=torch.bool)
+    members[bad == 1, 1:] = True
+    head = torch.nn.Linear(2, 3)
+    optimizer = torch.optim.Adam(head.parameters(), lr=0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        partial_label_loss(head(texts), truth, members, torch.ones(3), torch.ones(3)).mean().backward()
+        optimizer.step()
+    served = head(texts).amax(dim=1) > 0
+    assert torch.equal(served, bad == 1)
+
+
 def test_one_of_a_set_is_minus_log_of_not_none() -> None:
     # p = 1/2 and 3/4: -log(1 - 1/2 * 1/4) = log(8/7); gradient -(prod / (1 - prod)) * p
     value, gradient = hard([5.0, 0.0, math.log(3)], [NAN, NAN, NAN], [False, True, True])

@@ -1,6 +1,5 @@
 """The model card renders for every kind of corpus, from what a release leaves behind."""
 
-
 import numpy as np
 import pytest
 from tiny_bundle import PROVENANCE, make_bundle
