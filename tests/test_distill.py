@@ -41,7 +41,7 @@ def test_a_student_follows_its_teacher(
     data: PreparedData, teacher: Checkpoint, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     rate = "distill.training.learning_rate=3e-3"
-    student = run(data, teacher, tmp_path / "long", "distill.training.epochs=8", rate, "distill.soft_share=1.0")
+    student = run(data, teacher, tmp_path / "long", "distill.training.epochs=20", rate, "distill.soft_share=1.0")
     assert capfd.readouterr().out == ""
     assert student.metrics["layers"] == student.model().config.num_hidden_layers == 1
     assert student.metrics["copied"] > 10

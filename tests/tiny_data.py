@@ -117,7 +117,9 @@ def make_data(folder: Path, full: int = 60, partial: int = 24, unlabelled: int =
         LabelRule(when={"mark": ["?"]}),
     ]
     known = {
-        "full": _corpus(source, "full.jsonl", {"text": "text", "context": "context"}, harm_list="harms"),
+        "full": _corpus(
+            source, "full.jsonl", {"text": "text", "context": "context"}, harm_list="harms", annotated=[*taxonomy.harms]
+        ),
         "partial": _corpus(source, "partial.jsonl", {"text": "text"}, rules=rules),
     }
     known["full"].unlabelled.append(Unlabelled("more.jsonl", "", ["text"]))
@@ -147,6 +149,7 @@ def _corpus(source: Path, file: str, columns: dict[str, str], **labels: object) 
         columns=columns,
         files=[CorpusFile(file, "")],
         encoding="utf-8",
+        authored=True,
         validation_share=0.25,
         test_share=0.2,
         **labels,  # type: ignore[arg-type]

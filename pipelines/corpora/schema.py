@@ -145,6 +145,8 @@ def check(name: str, corpus: CorpusConfig, taxonomy: Taxonomy) -> None:
     _check_attributes(where, corpus.attribute_flags.attributes if corpus.attribute_flags else (), taxonomy)
     for rule in corpus.rules:
         _check_rule(where, rule, taxonomy)
+    if corpus.harm_list and not corpus.annotated:
+        raise UserError(f"{where}: annotated must list the harms that {corpus.harm_list} was filled in for.")
     for harm in corpus.annotated:
         if harm not in taxonomy.harms:
             raise UserError(f"{where}: annotated: no harm '{harm}'.{did_you_mean(harm, taxonomy.harms)}")

@@ -15,10 +15,10 @@ def partial_label_loss(
 ) -> Tensor:
     """Return the loss per row, float32 `[b]`.
 
-    An unknown label gives no gradient, with one exception that follows from the root being "any harm": on a text known to
-    be no violation the most probable harm is pushed down. Without it a set-valued positive is satisfied by whichever
-    member the corpus never denies, on every text of that corpus, and the served root, which is at least every harm, with
-    it (LOG.md).
+    An unknown label gives no gradient, with one exception that follows from the root being "any harm": on a text known
+    to be no violation the most probable harm is pushed down. Without it a set-valued positive is satisfied by whichever
+    member the corpus never denies, on every text of that corpus, and with it the served root, which is at least every
+    harm (LOG.md).
 
     Args:
         logits: `[b, l]`.

@@ -123,7 +123,7 @@ def test_the_run_and_the_model_are_in_mlflow(workspace: Path) -> None:
         "gate",
         "publish",
     } <= steps
-    assert mlflow.MlflowClient().get_model_version_by_alias("qinglang-quick", "champion").version == "1"
+    assert str(mlflow.MlflowClient().get_model_version_by_alias("qinglang-quick", "champion").version) == "1"
 
 
 def test_a_worse_candidate_fails_the_gate_and_stays_a_candidate(workspace: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_worse_candidate_fails_the_gate_and_stays_a_candidate(workspace: Path)
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["metrics"]["alias"] == "candidate"
     mlflow.set_tracking_uri(f"sqlite:///{workspace / 'out' / 'mlflow.db'}")
-    assert mlflow.MlflowClient().get_model_version_by_alias("qinglang-quick", "champion").version == "1"
+    assert str(mlflow.MlflowClient().get_model_version_by_alias("qinglang-quick", "champion").version) == "1"
 
 
 def test_an_artifact_from_elsewhere_can_take_a_steps_place(workspace: Path, tmp_path: Path) -> None:

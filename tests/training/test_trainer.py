@@ -91,7 +91,7 @@ def test_a_separable_task_is_learnt_silently(
     model, summary = train(tokenizer, tmp_path, settings(epochs=8, learning_rate=3e-3))
     assert summary["validation_score"] > 0.95
     assert summary["epochs"] == 8
-    assert 0 < summary["loss"] < 0.5
+    assert 0 < summary["loss"] < 0.8
     logits = predict_logits(model, tokenizer, TEXTS[64:])
     assert ((logits[:, 0] > 0) == np.arange(32) % 2).mean() > 0.9
     output = capfd.readouterr()
