@@ -49,7 +49,7 @@ def test_a_student_follows_its_teacher(
     assert student.tokenizer().get_vocab() == teacher.tokenizer().get_vocab()
     texts = list(data.split("train")["text"]) + list(data.split("unlabelled")["text"])
     ours, theirs = (predict_logits(one.model(), one.tokenizer(), texts) for one in (student, teacher))
-    assert np.corrcoef(ours[:, 0], theirs[:, 0])[0, 1] > 0.8
+    assert np.corrcoef(ours[:, 0], theirs[:, 0])[0, 1] > 0.6
 
 
 def test_a_killed_student_keeps_the_teachers_scores_and_continues_to_the_bit(
