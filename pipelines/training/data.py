@@ -70,7 +70,8 @@ def informative(rows: Dataset, taxonomy: Taxonomy) -> Dataset:
 def positive_weights(rows: Dataset, taxonomy: Taxonomy, limit: float) -> NDArray[np.float32]:
     """Return float32 `[l]`: √(negatives / positives) between 1 and `limit`, 1 where a class is missing.
 
-    The square root keeps rare labels audible without letting a handful of rows dominate; `calibrate` undoes the shift.
+    The square root keeps rare labels audible without letting a handful of rows dominate; `calibrate` undoes the shift
+    for every label with validation rows enough to fit.
     """
     truth = label_matrix(rows, taxonomy)
     positives, negatives = (truth == 1).sum(axis=0), (truth == 0).sum(axis=0)
