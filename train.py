@@ -64,7 +64,7 @@ def job(composed: DictConfig) -> None:
     line = {"verb": config.pipeline, "artifact": os.path.relpath(artifact.path), "metrics": dict(artifact.metrics)}
     print(json.dumps(line, ensure_ascii=False, separators=(",", ":")), flush=True)
     if code and HydraConfig.get().mode == RunMode.MULTIRUN:
-        raise UserError(f"{config.pipeline}: the gate did not pass")
+        raise UserError(f"{config.pipeline}: did not pass")
     if code:
         raise SystemExit(code)
 

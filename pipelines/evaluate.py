@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from datasets import Dataset
 from rich.console import Console
 
 from pipelines.artifacts.folder import Slot
@@ -17,9 +18,10 @@ from pipelines.artifacts.progress import say
 from pipelines.corpora import PreparedData
 from pipelines.measure.accuracy import AccuracyConfig, validation_notes
 from pipelines.measure.baselines import BaselineConfig, fit_baselines
-from pipelines.measure.evaluation import Scored, headlines, measure_corpus, score, split_by_corpus
+from pipelines.measure.evaluation import SERVED, CorpusPart, Scored, headlines, measure_corpus, score, split_by_corpus
 from pipelines.measure.measurements import Measurements, write_figures
 from pipelines.measure.predictor import Predictor
+from pipelines.measure.robustness import RobustnessConfig, cloaked_figures
 from pipelines.report.accuracy import accuracy_table
 from pipelines.settings.errors import UserError
 from pipelines.taxonomy import Taxonomy
@@ -34,6 +36,7 @@ class EvaluateConfig:
 
     accuracy: AccuracyConfig
     baselines: BaselineConfig
+    robustness: RobustnessConfig
 
 
 def run(
@@ -80,6 +83,7 @@ def run(
             taxonomy,
         ),
         "corpora": corpora,
+        "cloaks": _cloaks(parts, test, {**candidates, NGRAM: baselines.ngram}, config),
     }
     with slot.fill(Measurements) as draft:
         write_figures(draft.folder, figures)
@@ -94,6 +98,33 @@ def check(config: EvaluateConfig) -> None:
     """Raise UserError for a value out of range."""
     config.accuracy.check()
     config.baselines.check()
+    config.robustness.check()
+
+
+def _cloaks(
+    parts: Mapping[str, CorpusPart], test: Dataset, candidates: Mapping[str, Predictor], config: EvaluateConfig
+) -> dict[str, Any]:
+    """Return, per cloaked corpus, the figures of what deployments get and of the n-grams (see `cloaked_figures`)."""
+    figures: dict[str, Any] = {}
+    resample = (config.accuracy.resamples, config.accuracy.seed)
+    for corpus in (name for name in config.robustness.corpora if name in parts):
+        part, rows = parts[corpus], test.select(parts[corpus].test)
+        say(f"evaluate: cloaking {corpus}")
+        figures[corpus] = {
+            name: cloaked_figures(
+                candidates[name],
+                list(rows["text"]),
+                list(rows["context"]),
+                part.rows.truth[:, 0],
+                part.rows.resamples.codes,
+                config.accuracy.threshold,
+                resample,
+                config.robustness,
+            )
+            for name in (SERVED, NGRAM)
+            if name in candidates
+        }
+    return figures
 
 
 def _write_predictions(path: Path, ids: Sequence[str], taxonomy: Taxonomy, scored: Mapping[str, Scored]) -> None:

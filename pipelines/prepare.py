@@ -17,6 +17,8 @@ from pipelines.artifacts.fingerprint import file_sha256
 from pipelines.artifacts.folder import Slot, write_json
 from pipelines.artifacts.progress import say
 from pipelines.corpora import PreparedData
+from pipelines.corpora.inspect import overlaps
+from pipelines.corpora.keyed import NO_TEXT, with_texts
 from pipelines.corpora.normalise import text_key
 from pipelines.corpora.read import Rejection, Row, read_corpus, read_unlabelled
 from pipelines.corpora.schema import SPLITS, CorpusConfig, CorpusFile, Join, Unlabelled, check, features
@@ -28,10 +30,16 @@ from pipelines.taxonomy import Taxonomy
 
 @dataclass
 class MixtureConfig:
-    """Which corpora, and how much one row of each counts in the training loss."""
+    """Which corpora are learnt from, and which are only tested on.
+
+    Attributes:
+        weights: how much one row of each corpus counts in the training loss.
+        evaluation: `evaluation_only` corpora, measured beside them; what they hold or perturb is not trained on.
+    """
 
     name: str
     weights: dict[str, float]
+    evaluation: list[str]
 
 
 def run(
@@ -47,6 +55,9 @@ def run(
         _refuse_if_too_bad(name, good, bad, corpora.max_bad_share)
         rows += good
         rejected += bad
+    rows, textless = with_texts(rows)
+    rejected += [Rejection(r["corpus"], r["file"], r["row"], "text", NO_TEXT) for r in textless]
+    shared = overlaps(rows, taxonomy.labels)
     assign_splits(rows, chosen)
     kept, dropped = drop_leaks(rows, chosen)
     rejected += [Rejection(r["corpus"], r["file"], r["row"], "text", why) for r, why in dropped]
@@ -54,7 +65,8 @@ def run(
         _write_splits(draft.folder, kept, taxonomy)
         unlabelled = _write_unlabelled(draft.folder, chosen, corpora, kept)
         _write_rejections(draft.folder / "rejected.jsonl", rejected)
-        write_json(draft.folder / "manifest.json", _manifest(config, chosen, kept, rejected, unlabelled, taxonomy))
+        manifest = _manifest(config, chosen, kept, rejected, taxonomy)
+        write_json(draft.folder / "manifest.json", manifest | {"unlabelled": unlabelled, "overlaps": shared})
         draft.metrics.update({split: sum(r["split"] == split for r in kept) for split in SPLITS})
         draft.metrics.update(rejected=len(rejected), unlabelled=unlabelled)
     return PreparedData.open(slot.path)
@@ -62,13 +74,18 @@ def run(
 
 def select(config: MixtureConfig, known: Mapping[str, CorpusConfig], taxonomy: Taxonomy) -> dict[str, CorpusConfig]:
     """Return the mixture's corpora, each checked against the taxonomy; raise UserError for an unknown name."""
+    for key, names in (("weights", config.weights), ("evaluation", config.evaluation)):
+        for name in names:
+            if name not in known:
+                raise UserError(f"mixture.{key}: no corpus '{name}'.{did_you_mean(name, known)}")
+            if known[name].evaluation_only != (key == "evaluation"):
+                other = "evaluation" if key == "weights" else "weights"
+                raise UserError(f"mixture.{key}: '{name}' belongs under mixture.{other} (see evaluation_only of it).")
+            check(name, known[name], taxonomy)
     for name, weight in config.weights.items():
-        if name not in known:
-            raise UserError(f"mixture.weights: no corpus '{name}'.{did_you_mean(name, known)}")
         if weight <= 0:
             raise UserError(f"mixture.weights.{name} must be above 0, got {weight}; leave a corpus out to drop it.")
-        check(name, known[name], taxonomy)
-    return {name: known[name] for name in config.weights}
+    return {name: known[name] for name in (*config.weights, *config.evaluation)}
 
 
 def content_hashes(chosen: Mapping[str, CorpusConfig], corpora: CorporaConfig) -> dict[str, str]:
@@ -142,24 +159,23 @@ def _manifest(
     chosen: Mapping[str, CorpusConfig],
     kept: list[Row],
     rejected: list[Rejection],
-    unlabelled: int,
     taxonomy: Taxonomy,
 ) -> dict[str, Any]:
     return {
         "mixture": config.name,
         "taxonomy": {"name": taxonomy.name, "version": taxonomy.version},
-        "commercial_use": all(corpus.commercial_use for corpus in chosen.values()),
-        "unlabelled": unlabelled,
+        "commercial_use": all(corpus.commercial_use for corpus in chosen.values() if not corpus.evaluation_only),
         "corpora": {
             name: {
                 "title": corpus.title,
                 "authored": corpus.authored,
+                "evaluation_only": corpus.evaluation_only,
                 "repository": corpus.repository,
                 "commit": corpus.commit,
                 "licence": corpus.licence,
                 "commercial_use": corpus.commercial_use,
                 "card": corpus.card,
-                "weight": config.weights[name],
+                "weight": config.weights.get(name),
                 "official_label": corpus.official.label if corpus.official else None,
                 "rejected": dict(Counter(r.reason for r in rejected if r.corpus == name)),
                 "splits": {

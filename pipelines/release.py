@@ -13,7 +13,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipelines import benchmark, calibrate, distill, evaluate, export, finetune, gate, prepare, pretrain, publish
+from pipelines import (
+    benchmark,
+    calibrate,
+    debug_data,
+    distill,
+    evaluate,
+    export,
+    finetune,
+    gate,
+    prepare,
+    pretrain,
+    publish,
+)
 from pipelines.artifacts.fingerprint import code_fingerprint, fingerprint
 from pipelines.artifacts.folder import Artifact, Slot
 from pipelines.artifacts.progress import say
@@ -22,6 +34,7 @@ from pipelines.bundle.runtime import FP32, INT8
 from pipelines.corpora import PreparedData
 from pipelines.corpora.schema import CorpusConfig
 from pipelines.corpora.source import CorporaConfig
+from pipelines.measure.data import DataReport, DebugDataConfig
 from pipelines.measure.evaluation import SERVED
 from pipelines.measure.measurements import Measurements
 from pipelines.measure.predictor import BundlePredictor, CheckpointPredictor, Predictor
@@ -72,6 +85,7 @@ class Config:
     corpora: CorporaConfig
     corpus: dict[str, CorpusConfig]
     mixture: prepare.MixtureConfig
+    debug_data: DebugDataConfig
     encoder: EncoderConfig
     student: EncoderConfig
     pretrain: pretrain.PretrainConfig
@@ -101,7 +115,7 @@ class Release:
         if given := self._given(PreparedData, "prepare"):
             return given
         c = self.config
-        corpora = {name: c.corpus[name] for name in c.mixture.weights}
+        corpora = prepare.select(c.mixture, c.corpus, self.taxonomy)
         limits = {"max_bad_share": c.corpora.max_bad_share, "max_characters": c.corpora.max_characters}
         files = prepare.content_hashes(corpora, c.corpora)
         return self._step(
@@ -110,6 +124,18 @@ class Release:
             {"mixture": c.mixture, "corpora": corpora, "limits": limits, "files": files},
             {},
             lambda slot: prepare.run(c.mixture, c.corpora, c.corpus, self.taxonomy, slot),
+        )
+
+    @cached_property
+    def debug_data(self) -> DataReport:
+        """What is wrong with the mixture."""
+        c = self.config
+        return self._step(
+            DataReport,
+            "debug_data",
+            {"debug_data": c.debug_data, "max_length": c.encoder.max_length},
+            {"data": self.prepare},
+            lambda slot: debug_data.run(c.debug_data, self.prepare, c.encoder.max_length, self.taxonomy, slot),
         )
 
     @cached_property
@@ -263,6 +289,7 @@ class Release:
         c = self.config
         check_verb(c.pipeline)
         prepare.select(c.mixture, c.corpus, self.taxonomy)
+        c.debug_data.check()
         pretrain.check(c.pretrain, c.encoder)
         check_training(c.finetune.training, "finetune")
         distill.check(c.distill, c.student)
@@ -347,14 +374,14 @@ def check_verb(name: str) -> str:
     return name
 
 
-VERBS = ("release", *(field.name for field in fields(InputsConfig)), "publish")
+VERBS = ("release", *(field.name for field in fields(InputsConfig)), "publish", "debug_data")
 
 
 def run(config: Config) -> tuple[Artifact, int]:
     """Make the artifact of `config.pipeline` and everything it needs, inside one MLflow parent run.
 
     Returns:
-        The artifact, and the exit code: the gate's where the verb includes it, else 0.
+        The artifact, and the exit code: the gate's where the verb includes it, debug_data's own, else 0.
 
     Raises:
         UserError: whatever a user can mend; finished steps stay finished.
@@ -367,7 +394,9 @@ def run(config: Config) -> tuple[Artifact, int]:
         if artifact is None:
             raise UserError("pretrain: nothing to do: encoder.source is set or pretrain.epochs is 0.")
         store.log(artifact.metrics)
-    return artifact, release.gate.exit_code if verb in ("gate", "publish") else 0
+    judged: Verdict | DataReport | None = release.gate if verb in ("gate", "publish") else None
+    judged = release.debug_data if verb == "debug_data" else judged
+    return artifact, judged.exit_code if judged is not None else 0
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,14 @@ from pipelines.evaluate import MAJORITY, NGRAM, NGRAM_ALONE, EvaluateConfig, run
 from pipelines.measure.accuracy import AUTHORED_ONLY, AccuracyConfig
 from pipelines.measure.baselines import BaselineConfig
 from pipelines.measure.measurements import Measurements
+from pipelines.measure.robustness import RobustnessConfig
 from pipelines.settings.errors import UserError
 
-CONFIG = EvaluateConfig(AccuracyConfig(0.5, 5, 100, 0), BaselineConfig(2, 2, 3.0, 1e-3, 0))
+CONFIG = EvaluateConfig(
+    AccuracyConfig(0.5, 5, 100, 0),
+    BaselineConfig(2, 2, 3.0, 1e-3, 0),
+    RobustnessConfig(["authored"], ["homophone"], 0.5, 20, 0),
+)
 
 
 @dataclass(frozen=True)

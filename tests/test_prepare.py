@@ -19,6 +19,7 @@ from tiny_corpora import (
     toxicn_row,
     write_authored,
     write_cold,
+    write_natural,
     write_panda,
     write_public,
     write_swsr,
@@ -77,7 +78,7 @@ def test_all_five_corpora_in_one_schema(tmp_path: Path, composed: Setting) -> No
 
     schema = features(composed.taxonomy)
     assert all(prepared.split(split).features == schema for split in SPLITS)
-    assert sum(prepared.metrics[split] for split in SPLITS) == 12 * 3 + 12 * 2 + 12 + 12 + 12
+    assert sum(prepared.metrics[split] for split in SPLITS) == 12 * 3 + 12 * 2 + 12 + 12 + 12 + 12
     assert prepared.metrics["rejected"] == 0
     assert len(rows(prepared, "test", "cold")) == len(rows(prepared, "validation", "cold")) == 12
     assert len(rows(prepared, "test", "toxicn")) == 12
@@ -95,7 +96,7 @@ def test_unknown_stays_unknown_down_to_the_matrix(tmp_path: Path, composed: Sett
     for split in SPLITS:
         data = prepared.split(split)
         known = ~np.isnan(label_matrix(data, taxonomy))
-        authored = np.array([corpus == "authored" for corpus in data["corpus"]])
+        authored = np.array([corpus in ("authored", "cv_check") for corpus in data["corpus"]])
         assert known[authored].all()
         threat = taxonomy.index("threat")
         assert not known[~authored, threat].any()  # no public corpus annotates it
@@ -221,6 +222,7 @@ def test_unlabelled_text_holds_nothing_that_is_measured(tmp_path: Path, composed
 
 def test_missing_corpus_names_the_remedy(tmp_path: Path, composed: Setting) -> None:
     write_authored(tmp_path, [authored_row("一句")])
+    write_natural(tmp_path, [])
     with pytest.raises(
         UserError, match=r"COLDataset.*no such file\. corpora\.root=.* must hold a clone of thu-coai/COLD"
     ):

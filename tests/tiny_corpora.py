@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipelines.corpora.keyed import key_sha256
+from pipelines.corpora.normalise import text_key
 from pipelines.corpora.read import Rejection, read_corpus
 from pipelines.corpora.schema import CorpusConfig
 from pipelines.corpora.source import CorporaConfig
@@ -24,6 +26,8 @@ TOXICN = "ToxiCN/ToxiCN_ex/ToxiCN/data/{}.json"
 SWSR = "SWSR/SWSR/{}.csv"
 PANDA = "PANDA/panda_dataset.tsv"
 OWN_ROWS = 'corpus.authored.files=[{path:rows.jsonl,sha256:""}]'
+
+OWN = {"authored": "own", "natural": "natural", "cv_check": "cv_check"}
 
 COLD_HEADER = ("", "split", "topic", "label", "TEXT")
 COLD_TEST_HEADER = ("", "split", "topic", "label", "fine-grained-label", "TEXT")
@@ -64,8 +68,11 @@ class Setting:
     taxonomy: Taxonomy
 
     def at(self, root: Path) -> "Setting":
-        """Return the same with the corpora below `root`, the authored one too."""
-        known = self.config.corpus | {"authored": replace(self.config.corpus["authored"], folder=str(root / "own"))}
+        """Return the same with the corpora below `root`, those of this repository too."""
+        known = {
+            name: corpus if corpus.repository else replace(corpus, folder=str(root / OWN[name]))
+            for name, corpus in self.config.corpus.items()
+        }
         corpora = replace(self.config.corpora, root=str(root))
         return Setting(replace(self.config, corpora=corpora, corpus=known), self.taxonomy)
 
@@ -169,9 +176,38 @@ def write_authored(root: Path, rows: Sequence[Row]) -> None:
     (root / "own" / "rows.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
+def write_lines(path: Path, rows: Sequence[Row]) -> None:
+    """Write JSONL."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def natural_row(host: str, text: str, harms: Sequence[str] = (), **others: Any) -> Row:
+    """Return one annotation of a text that the corpus `host` holds, as the natural layer keeps it: without the text."""
+    row = {"corpus": host, "text_sha256": key_sha256(text_key(text)), "chosen": "random", "harms": list(harms)}
+    row |= {"target": "individual" if harms else "none", "target_attributes": [], "role": "none", "stance": "none"}
+    return row | {"severity": 2 if harms else 0} | others
+
+
+def write_natural(root: Path, rows: Sequence[Row]) -> None:
+    """Write the annotation layer."""
+    write_lines(root / "natural" / "rows.jsonl", rows)
+
+
+def write_cases(root: Path, rows: Sequence[Row]) -> None:
+    """Write the functional suite: authored rows with `cell`, `twin` and `swap` in place of `pair`."""
+    defaults = {"cell": "plain", "twin": None, "swap": None}
+    write_lines(root / "cv_check" / "cases.jsonl", [defaults | row for row in rows])
+
+
 def write_public(root: Path, size: int = 8) -> None:
-    """Write all five corpora with `size` rows per file, every text different."""
+    """Write every corpus of the mixture `public` with `size` rows per file, every text different.
+
+    The annotation layer is empty: `write_natural` fills it.
+    """
     texts = (f"自拟样句第{number}号" for number in range(10_000))
+    write_natural(root, [])
+    write_cases(root, [authored_row(next(texts), ["threat"] * (n % 2)) for n in range(size)])
     write_cold(
         root,
         train=[(n % 2, next(texts)) for n in range(size)],

@@ -78,6 +78,9 @@ def make_prepared(
             ]
             columns = {name: [row[name] for row in rows] for name in schema}
             Dataset.from_dict(columns, features=schema).save_to_disk(str(draft.folder / split))
-        manifest = {corpus: {"authored": corpus == "authored", "official_label": labels[corpus]} for corpus in corpora}
-        write_json(draft.folder / "manifest.json", {"corpora": manifest})
+        manifest = {
+            corpus: {"authored": corpus == "authored", "official_label": labels[corpus], "evaluation_only": False}
+            for corpus in corpora
+        }
+        write_json(draft.folder / "manifest.json", {"mixture": "toy", "corpora": manifest, "overlaps": []})
     return PreparedData.open(folder)

@@ -27,6 +27,7 @@ class PreparedData(Artifact):
         notes = [
             f"{corpus['title']}: {corpus['licence']}" + ("" if corpus["commercial_use"] else " (non-commercial)")
             for corpus in self.manifest["corpora"].values()
+            if not corpus["evaluation_only"]
         ]
         commercial = bool(self.manifest["commercial_use"])
         return {"mixture": self.manifest["mixture"], "commercial_use": commercial, "licence_notes": notes}

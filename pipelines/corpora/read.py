@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.corpora.normalise import text_key
-from pipelines.corpora.schema import DIRECT_COLUMNS, AttributeFlags, CorpusConfig, CorpusFile, LabelRule
+from pipelines.corpora.schema import RAW_COLUMNS, AttributeFlags, CorpusConfig, CorpusFile, Join, LabelRule
 from pipelines.corpora.source import CorporaConfig, locate, text_id
 from pipelines.settings.errors import did_you_mean
 from pipelines.taxonomy import Taxonomy
@@ -54,7 +54,7 @@ def read_corpus(
     for file in corpus.files:
         path = locate(corpus, file.path, file.sha256, config)
         needed = _needed_columns(corpus, file)
-        for number, raw in _raw_rows(path, corpus.encoding):
+        for number, raw in _raw_rows(path, corpus.encoding, file.under):
             try:
                 rows.append(_canonical(name, corpus, file, number, _checked(raw, needed), joined, config, taxonomy))
             except _BadRowError as bad:
@@ -75,22 +75,24 @@ def read_unlabelled(name: str, corpus: CorpusConfig, config: CorporaConfig) -> I
                     yield {**place, "text": text, "text_key": text_key(text)}
 
 
-def _raw_rows(path: Path, encoding: str) -> Iterator[tuple[int, Any]]:
+def _raw_rows(path: Path, encoding: str, under: str | None = None) -> Iterator[tuple[int, Any]]:
     """Yield `(row number, what the row holds, or the _BadRowError that says why it can't be read)`.
 
     Bytes that are not valid in the encoding become surrogates, which are judged row by row.
     """
     with path.open(encoding=encoding, errors="surrogateescape", newline="") as stream:
         if path.suffix == ".json":
-            yield from _json_rows(stream.read())
+            yield from _json_rows(stream.read(), under)
         elif path.suffix == ".jsonl":
             yield from ((number, _parsed(line)) for number, line in enumerate(stream, 1) if line.strip())
         else:
             yield from _table_rows(stream.readlines(), "\t" if path.suffix == ".tsv" else ",")
 
 
-def _json_rows(text: str) -> Iterator[tuple[int, Any]]:
+def _json_rows(text: str, under: str | None) -> Iterator[tuple[int, Any]]:
     content = _parsed(text)
+    if under is not None and isinstance(content, dict):
+        content = content.get(under, _BadRowError(under, "missing list of rows"))
     if isinstance(content, list):
         yield from enumerate(content, 1)
     elif isinstance(content, _BadRowError):
@@ -140,11 +142,17 @@ def _record(lines: list[str], at: int, delimiter: str) -> tuple[list[str] | str,
         return str(error), at + 1
 
 
+def _columns(corpus: CorpusConfig, file: CorpusFile) -> dict[str, str]:
+    return {**corpus.columns, **file.columns}
+
+
 def _needed_columns(corpus: CorpusConfig, file: CorpusFile) -> set[str]:
-    needed = set(corpus.columns.values())
+    needed = set(_columns(corpus, file).values())
     if corpus.join:
         needed -= set(corpus.join.columns)
-        needed.add(corpus.join.key)
+        needed |= {corpus.join.key} if corpus.join.key else set()
+    if corpus.keyed_by and corpus.host:
+        needed |= {corpus.keyed_by, corpus.host}
     if corpus.harm_list:
         needed.add(corpus.harm_list)
     else:
@@ -177,14 +185,16 @@ def _canonical(
     config: CorporaConfig,
     taxonomy: Taxonomy,
 ) -> Row:
-    row: Row = dict.fromkeys((*DIRECT_COLUMNS, "slice", "official"))
+    row: Row = dict.fromkeys((*RAW_COLUMNS, "official"))
     row |= dict.fromkeys(taxonomy.labels) | {"any_of": [], "target_attributes": []} | dict(corpus.constants)
-    extra = joined.get(str(raw[corpus.join.key]), {}) if corpus.join else {}
-    for column, source in corpus.columns.items():
+    row["group"] = file.group
+    extra = joined.get(_join_key(corpus.join, raw, number), {}) if corpus.join else {}
+    for column, source in _columns(corpus, file).items():
         value = {**raw, **extra}.get(source)
         if value is not None and not (isinstance(value, str) and not value.strip()):
             row[column] = value
-    row["text"] = _text(row["text"], "text", config)
+    if corpus.keyed_by is None:
+        row["text"] = _text(row["text"], "text", config)
     if row["context"] is not None:
         row["context"] = _text(str(row["context"])[: config.max_characters], "context", config)
     if row["group"] is not None:
@@ -193,10 +203,12 @@ def _canonical(
     _check_axes(row, taxonomy)
     if corpus.official:
         row["official"] = _official(corpus, raw)
-    key = text_key(row["text"])
-    row |= {"id": text_id(name, file.path, str(number)), "corpus": name, "text_key": key}
-    row |= {"file": file.path, "row": number, "file_split": file.split}
-    return row
+    base = row.pop("base")
+    row |= {"id": text_id(name, file.path, str(number)), "corpus": name, "file": file.path, "row": number}
+    row |= {"file_split": file.split, "base_key": text_key(_decoded(str(base), "base")) if base else None}
+    if corpus.keyed_by and corpus.host:
+        return row | {"text_sha256": str(raw[corpus.keyed_by]), "host": str(raw[corpus.host])}
+    return row | {"text_key": text_key(row["text"])}
 
 
 def _text(value: Any, field: str, config: CorporaConfig) -> str:
@@ -230,7 +242,8 @@ def _label(row: Row, corpus: CorpusConfig, file: CorpusFile, raw: dict[str, Any]
         row |= {taxonomy.root.id: int(bool(listed))}
     else:
         rule = _matching_rule(_rules(corpus, file), raw)
-        row |= {**rule.set, **rule.axes, "any_of": list(rule.any_of), "slice": rule.slice}
+        row |= {**rule.set, **rule.axes, "any_of": list(rule.any_of)}
+        row["slice"] = rule.slice or row["slice"]
         row["target_attributes"] = [*row["target_attributes"], *rule.target_attributes]
         if corpus.attribute_flags and "target" in rule.axes:
             row["target_attributes"] += _flagged(corpus.attribute_flags, raw)
@@ -290,6 +303,10 @@ def _official(corpus: CorpusConfig, raw: dict[str, Any]) -> int | None:
     return 0 if value in corpus.official.negative else None
 
 
+def _join_key(join: Join, raw: dict[str, Any], number: int) -> str:
+    return str(raw[join.key]) if join.key else str(number)
+
+
 def _read_join(
     name: str, corpus: CorpusConfig, config: CorporaConfig
 ) -> tuple[dict[str, dict[str, Any]], list[Rejection]]:
@@ -301,8 +318,8 @@ def _read_join(
     rejected = []
     for number, raw in _raw_rows(locate(corpus, join.path, join.sha256, config), corpus.encoding):
         try:
-            row = _checked(raw, {join.key, *join.columns.values()})
-            table[str(row[join.key])] = {
+            row = _checked(raw, {*join.columns.values()} | ({join.key} if join.key else set()))
+            table[_join_key(join, row, number)] = {
                 column: _decoded(str(row[source] or ""), source) for column, source in join.columns.items()
             }
         except _BadRowError as bad:

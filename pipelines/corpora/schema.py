@@ -9,7 +9,9 @@ from pipelines.settings.errors import UserError, did_you_mean
 from pipelines.taxonomy import Taxonomy
 
 SPLITS = ("train", "validation", "test")
-DIRECT_COLUMNS = ("text", "context", "group", "channel", "target", "target_attributes", "role", "severity", "stance")
+AXES_AND_CHANNEL = ("channel", "target", "target_attributes", "role", "severity", "stance")
+DIRECT_COLUMNS = ("text", "context", "group", "swap", "slice", *AXES_AND_CHANNEL)
+RAW_COLUMNS = (*DIRECT_COLUMNS, "base")  # a perturbed text's original is read for its key alone
 
 
 @dataclass
@@ -37,22 +39,38 @@ class LabelRule:
 
 @dataclass
 class CorpusFile:
-    """One file of a corpus; `split` null means rows are assigned by hash."""
+    """One file of a corpus.
+
+    Attributes:
+        split: official split of its rows; null assigns them by hash.
+        reading: which rules label it.
+        columns: what differs here from the corpus's own `columns`.
+        group: incident or thread that all its rows belong to.
+        under: in a JSON file, the key whose value is the list of rows.
+    """
 
     path: str
     sha256: str
     split: str | None = None
     reading: str = "default"
+    columns: dict[str, str] = field(default_factory=dict)
+    group: str | None = None
+    under: str | None = None
 
 
 @dataclass
 class Join:
-    """A second table whose columns are looked up by a shared key (parent posts, for instance)."""
+    """A second table whose columns are looked up: parent posts by a shared key, or originals by row number.
+
+    Attributes:
+        key: the column both tables share; null matches the row numbers.
+        columns: name under which `CorpusConfig.columns` finds a value → column of this table.
+    """
 
     path: str
     sha256: str
-    key: str
     columns: dict[str, str]
+    key: str | None = None
 
 
 @dataclass
@@ -87,9 +105,12 @@ class CorpusConfig:
     """Schema of one corpus.
 
     Attributes:
-        folder: name below `corpora.root`, laid out like a clone; relative to the repository when `authored`.
+        folder: name below `corpora.root`, laid out like a clone; in this repository where `repository` is null.
         columns: canonical column → raw column, for the columns a corpus states directly.
         authored: written for this project; its rows lie beside their card, and what only they cover is not validated.
+        evaluation_only: never trained or tuned on; every row is a test row.
+        keyed_by: raw column with the sha256 of a normalised text. Such a corpus has labels of its own for texts of
+            the mixture's other corpora and holds no text; `host` is then the raw column that names the other corpus.
         harm_list: raw column that lists the harms of a row; every other one of `annotated` is 0, the rest unknown.
         overrides: corpora whose rows with the same text give way to this corpus's (outside official test sets).
         validation_share, test_share: hashed shares where the corpus has no official split.
@@ -108,6 +129,9 @@ class CorpusConfig:
     constants: dict[str, str] = field(default_factory=dict)
     rules: list[LabelRule] = field(default_factory=list)
     authored: bool = False
+    evaluation_only: bool = False
+    keyed_by: str | None = None
+    host: str | None = None
     harm_list: str | None = None
     annotated: list[str] = field(default_factory=list)
     attribute_flags: AttributeFlags | None = None
@@ -121,7 +145,7 @@ class CorpusConfig:
 
 def features(taxonomy: Taxonomy) -> Features:
     """Return the Arrow types of the canonical row: one nullable int8 column for the root and for every harm."""
-    types = {name: Value("string") for name in ("id", "corpus", "split", *DIRECT_COLUMNS, "slice", "text_key")}
+    types = {name: Value("string") for name in ("id", "corpus", "split", *DIRECT_COLUMNS, "text_key", "base_key")}
     types |= {name: Value("int8") for name in (*taxonomy.labels, "severity", "official")}
     types |= {name: List(Value("string")) for name in ("any_of", "target_attributes")}
     return Features(types)
@@ -130,12 +154,16 @@ def features(taxonomy: Taxonomy) -> Features:
 def check(name: str, corpus: CorpusConfig, taxonomy: Taxonomy) -> None:
     """Raise UserError where a corpus names a label, axis value, column or rule set that does not exist."""
     where = f"configs/corpus/{name}.yaml"
-    for column in (*corpus.columns, *corpus.constants):
-        if column not in DIRECT_COLUMNS:
-            raise UserError(f"{where}: no canonical column '{column}'.{did_you_mean(column, DIRECT_COLUMNS)}")
-    if "text" not in corpus.columns:
-        raise UserError(f"{where}: columns must say which raw column is the text.")
+    for column in (*corpus.columns, *corpus.constants, *(name for file in corpus.files for name in file.columns)):
+        if column not in RAW_COLUMNS:
+            raise UserError(f"{where}: no canonical column '{column}'.{did_you_mean(column, RAW_COLUMNS)}")
+    if (corpus.keyed_by is None) == ("text" not in corpus.columns):
+        raise UserError(f"{where}: either columns says which raw column is the text, or keyed_by which is its hash.")
+    if (corpus.keyed_by is None) != (corpus.host is None):
+        raise UserError(f"{where}: keyed_by needs host, the raw column that names the corpus with the text.")
     for file in corpus.files:
+        if corpus.evaluation_only and file.split != "test":
+            raise UserError(f"{where}: {file.path}: an evaluation_only corpus has split: test in every file.")
         if file.split is not None and file.split not in SPLITS:
             raise UserError(f"{where}: {file.path}: unknown split '{file.split}'.{did_you_mean(file.split, SPLITS)}")
         readings = {rule.reading for rule in corpus.rules}

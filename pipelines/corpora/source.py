@@ -44,7 +44,7 @@ def locate(corpus: CorpusConfig, path: str, sha256: str, config: CorporaConfig) 
     Raises:
         UserError: the file is absent, can't be downloaded, or is not the pinned one.
     """
-    if corpus.authored:
+    if corpus.repository is None:
         found = _REPOSITORY_ROOT / corpus.folder / path
     elif config.root is not None:
         found = Path(config.root) / corpus.folder / path
@@ -88,8 +88,8 @@ def _download(corpus: CorpusConfig, path: str, sha256: str, config: CorporaConfi
 
 
 def _absent(corpus: CorpusConfig, found: Path, config: CorporaConfig) -> str:
-    if corpus.authored:
-        return f"{found}: missing from the repository."
+    if corpus.repository is None:
+        return f"{found}: missing from this repository."
     return (
         f"{found}: no such file. corpora.root={config.root} must hold a clone of {corpus.repository} (commit "
         f"{corpus.commit}) named {corpus.folder}; or leave corpora.root out to download it."

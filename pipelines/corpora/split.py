@@ -1,7 +1,8 @@
 """Leakage-safe splits: official tests stay tests, all else goes by a hash, and no normalised text is in two splits.
 
 A row's split depends only on its own corpus (official file, or hash of its group or text), so adding a corpus moves no
-row of another one; it can only take rows out of training that the new corpus tests on.
+row of another one; it can only take rows out of training that the new corpus tests on. A perturbed copy counts as its
+original: what a corpus perturbs for testing is not trained on either.
 """
 
 import hashlib
@@ -59,9 +60,9 @@ def _unit_hash(*parts: str) -> float:
 def _final_split(rows: Iterable[Row]) -> dict[str, str]:
     final: dict[str, str] = {}
     for row in rows:
-        text = row["text_key"]
-        if text not in final or _RANK[row["split"]] > _RANK[final[text]]:
-            final[text] = row["split"]
+        for text in {row["text_key"], row["base_key"] or row["text_key"]}:
+            if text not in final or _RANK[row["split"]] > _RANK[final[text]]:
+                final[text] = row["split"]
     return final
 
 

@@ -24,6 +24,7 @@ from pipelines.measure.statistics import (
     ratio,
     share,
 )
+from pipelines.measure.suite import suite_figures
 from pipelines.settings.errors import UserError
 from pipelines.taxonomy import Taxonomy
 
@@ -69,6 +70,8 @@ class LabelledRows:
         official: float32 `[n]`, the corpus's own binary label, NaN = none.
         slices: the corpus's own fine label per row, or None.
         stances: stance per row, or None where it was not annotated.
+        groups: thread, incident or minimal pair of each row, or None.
+        swaps: identity swap set of each row, or None.
         resamples: bootstrap resamples over the rows, by thread, incident or pair where the corpus names them.
     """
 
@@ -77,18 +80,23 @@ class LabelledRows:
     official: Scores
     slices: Sequence[str | None]
     stances: Sequence[str | None]
+    groups: Sequence[str | None]
+    swaps: Sequence[str | None]
     resamples: Resamples
 
     @classmethod
     def of(cls, rows: Dataset, taxonomy: Taxonomy, config: AccuracyConfig) -> "LabelledRows":
         """Take what is needed from rows of one corpus."""
+        groups = list(rows["group"])
         return cls(
             list(rows["id"]),
             label_matrix(rows, taxonomy),
             known_values(rows["official"]),
             list(rows["slice"]),
             list(rows["stance"]),
-            Resamples.draw(group_codes(list(rows["group"])), config.resamples, config.seed),
+            groups,
+            list(rows["swap"]),
+            Resamples.draw(group_codes(groups), config.resamples, config.seed),
         )
 
 
@@ -123,9 +131,9 @@ def measure_rows(rows: LabelledRows, scores: Scores, taxonomy: Taxonomy, config:
         config: threshold, bins, resamples.
 
     Returns:
-        `labels` (figures per label), `flagged_by_slice` (share flagged of each of the corpus's own slices) and
-        `false_alarms_by_stance` (share flagged among known non-violations of each annotated stance). Flagged is by the
-        root.
+        `labels` (figures per label), `flagged_by_slice` (share flagged of each of the corpus's own slices),
+        `false_alarms_by_stance` (share flagged among known non-violations of each annotated stance) and `suite` (see
+        `suite_figures`). Flagged is by the root.
     """
     flagged = scores[:, 0] >= config.threshold
     everything, harmless = np.ones(len(flagged), bool), rows.truth[:, 0] == 0
@@ -136,6 +144,9 @@ def measure_rows(rows: LabelledRows, scores: Scores, taxonomy: Taxonomy, config:
         },
         "flagged_by_slice": flagged_shares(flagged, everything, rows.slices, rows.resamples),
         "false_alarms_by_stance": flagged_shares(flagged, harmless, rows.stances, rows.resamples),
+        "suite": suite_figures(
+            rows.truth[:, 0], scores[:, 0], config.threshold, rows.slices, rows.groups, rows.swaps, rows.resamples
+        ),
     }
 
 

@@ -13,7 +13,10 @@ from pipelines.settings.errors import UserError
     ("override", "message"),
     [
         ("+corpus.panda.columns.txet=hatespeech", "no canonical column 'txet'. Did you mean 'text'?"),
-        ("~corpus.panda.columns.text", "columns must say which raw column is the text"),
+        (
+            "~corpus.panda.columns.text",
+            "either columns says which raw column is the text, or keyed_by which is its hash",
+        ),
         ("+corpus.panda.constants.chanel=post", "no canonical column 'chanel'. Did you mean 'channel'?"),
         ("corpus.panda.files=[{path: a.tsv, sha256: x, split: dev}]", "unknown split 'dev'"),
         ("corpus.panda.files=[{path: a.tsv, sha256: x, reading: fine}]", "no rules for reading 'fine'"),

@@ -132,5 +132,5 @@ def test_other_bytes_than_the_pinned_ones(tmp_path: Path, configure: Configure) 
 
 
 def test_missing_authored_rows_are_the_repositorys_own_fault(tmp_path: Path, configure: Configure) -> None:
-    with pytest.raises(UserError, match=r"rows\.jsonl: missing from the repository"):
+    with pytest.raises(UserError, match=r"rows\.jsonl: missing from this repository"):
         configure().read("authored")

@@ -1,5 +1,6 @@
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,7 +38,9 @@ def labelled(n, official=None, slices=None, stances=None, truth=None):
     truth = np.full((n, 4), NAN, np.float32) if truth is None else truth
     official = np.full(n, NAN, np.float32) if official is None else official
     nothing = [None] * n
-    return LabelledRows(list("i" * n), truth, official, slices or nothing, stances or nothing, resamples(n))
+    return LabelledRows(
+        list("i" * n), truth, official, slices or nothing, stances or nothing, nothing, nothing, resamples(n)
+    )
 
 
 def test_every_figure_is_sklearns_on_the_known_rows():
@@ -151,7 +154,7 @@ def test_slices_and_stances_are_shares_flagged():
     rows = labelled(
         6, slices=["a", "a", "b", "b", None, "b"], stances=["quote", "quote", "none", "quote", None, "quote"]
     )
-    rows = LabelledRows(rows.ids, truth, rows.official, rows.slices, rows.stances, rows.resamples)
+    rows = replace(rows, truth=truth)
     found = accuracy.measure_rows(rows, scores, make_taxonomy(), CONFIG)
     assert {name: (f["value"], f["n"]) for name, f in found["flagged_by_slice"].items()} == {
         "a": (0.5, 2),

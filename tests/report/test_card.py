@@ -10,6 +10,7 @@ from pipelines.evaluate import EvaluateConfig, run
 from pipelines.measure.accuracy import AccuracyConfig
 from pipelines.measure.baselines import BaselineConfig
 from pipelines.measure.evaluation import SERVED
+from pipelines.measure.robustness import RobustnessConfig
 from pipelines.report.card import render_card
 from pipelines.taxonomy import Action
 
@@ -35,7 +36,11 @@ class Flags:
 def card(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("card")
     data = make_prepared(folder / "data")
-    config = EvaluateConfig(AccuracyConfig(0.5, 5, 100, 0), BaselineConfig(2, 2, 3.0, 1e-3, 0))
+    config = EvaluateConfig(
+        AccuracyConfig(0.5, 5, 100, 0),
+        BaselineConfig(2, 2, 3.0, 1e-3, 0),
+        RobustnessConfig(["authored"], ["homophone"], 0.5, 20, 0),
+    )
     accuracy = run(config, data, {SERVED: Flags()}, POINTS, TAXONOMY, Slot(folder / "measured", "f")).figures
     bundle = make_bundle(folder)
     write_json(bundle.path / "taxonomy.json", TAXONOMY.to_dict())

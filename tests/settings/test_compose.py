@@ -59,7 +59,7 @@ def test_right_overrides_reach_the_typed_object(configs: Path) -> None:
     ]
     config = compose(Config, configs, overrides)
     assert isinstance(config, Config)
-    assert list(config.corpus) == ["authored"]
+    assert list(config.corpus) == ["authored", "cv_check"]
     assert (config.corpora.root, config.corpora.max_bad_share) == ("a folder", 1.0)
     assert config.corpora.cache == "artifacts/downloads"
     assert config.corpus["authored"].constants == {"role": "none"}

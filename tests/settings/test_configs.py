@@ -49,7 +49,7 @@ def test_option_composes_to_sound_values(file: str) -> None:
         assert option in config.benchmark.runtimes
     if group == "mixture":
         assert config.mixture.name == option
-        assert set(config.mixture.weights) == set(config.corpus)
+        assert {*config.mixture.weights, *config.mixture.evaluation} == set(config.corpus)
 
 
 @pytest.mark.parametrize("file", [file for file in OPTIONS if file.startswith("experiment/")])
@@ -98,4 +98,4 @@ def test_a_new_corpus_needs_one_file(tmp_path: Path) -> None:
     text = (configs / "corpus" / "panda.yaml").read_text(encoding="utf-8")
     (configs / "corpus" / "another.yaml").write_text(text.replace("corpus.panda", "corpus.another"), encoding="utf-8")
     config = compose(PrepareConfig, configs, ["+corpus=another", "+mixture.weights.another=1"])
-    assert set(config.corpus) == {"authored", "another"}
+    assert set(config.corpus) == {"authored", "cv_check", "another"}
