@@ -39,7 +39,7 @@ def labelled(
     if unknown:
         raise UserError(f"mixture.weights: no weight for corpus '{unknown[0]}', which the prepared data holds.")
     packed = pack(
-        label_matrix(rows, taxonomy),
+        learnable(rows, taxonomy),
         any_of_matrix(rows, taxonomy),
         teacher,
         np.array([weights[name] for name in names], np.float32),
@@ -60,9 +60,23 @@ def unlabelled(
     return _dataset(encode(tokenizer, list(rows["text"])), packed)
 
 
+def learnable(rows: Dataset, taxonomy: Taxonomy) -> NDArray[np.float32]:
+    """Return the truth `[n, l]` (see `label_matrix`) without the root of corpora that know it in one class only.
+
+    Such a root teaches how to recognise the corpus, not the violation: where every comment with a known root is a
+    violation and stands under a parent post, having a parent post becomes one (LOG.md).
+    """
+    truth, corpora = label_matrix(rows, taxonomy), np.array(rows["corpus"])
+    for corpus in sorted(set(corpora)):
+        here = corpora == corpus
+        if len(set(truth[here, 0][~np.isnan(truth[here, 0])].tolist())) == 1:
+            truth[here, 0] = np.nan
+    return truth
+
+
 def informative(rows: Dataset, taxonomy: Taxonomy) -> Dataset:
     """Return the rows that say anything: at least one known label, or a set of harms of which one holds."""
-    known = ~np.isnan(label_matrix(rows, taxonomy))
+    known = ~np.isnan(learnable(rows, taxonomy))
     says = known.any(axis=1) | any_of_matrix(rows, taxonomy).any(axis=1)
     return rows.select(np.flatnonzero(says))
 

@@ -54,7 +54,8 @@ def header() -> dict[str, object]:
 
 def manifest() -> dict[str, object]:
     splits = {split: {"rows": 60} for split in ("train", "validation", "test")}
-    return {"corpora": {"news": {"title": "News", "licence": "X", "commercial_use": False, "splits": splits}}}
+    news = {"title": "News", "licence": "X", "commercial_use": False, "evaluation_only": False, "splits": splits}
+    return {"corpora": {"news": news, "tests": news | {"title": "Tests", "evaluation_only": True}}}
 
 
 def latency() -> dict[str, object]:
@@ -101,3 +102,13 @@ def test_what_was_not_validated_or_not_calibrated_is_said(card: str):
     third = next(line for line in card.splitlines() if line.startswith("| `third`"))
     assert "authored data only" in third
     assert "not calibrated" in third
+
+
+def test_pairs_stances_and_cloaks_are_shown_as_shipped(card: str):
+    assert any(line.startswith(f"| authored | {SERVED} |") for line in card.splitlines())
+    assert any(line.startswith("| authored | quote |") for line in card.splitlines())
+    assert any(line.startswith("| homophone |") for line in card.splitlines())
+
+
+def test_an_evaluation_only_corpus_is_said_to_be_one(card: str):
+    assert "| Tests, evaluation only |" in card
