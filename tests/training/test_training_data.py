@@ -7,7 +7,7 @@ from pipelines.corpora import PreparedData
 from pipelines.corpora.labels import any_of_matrix, label_matrix
 from pipelines.models.tokenizer import encode, learn_tokenizer
 from pipelines.settings.errors import UserError
-from pipelines.training.data import informative, labelled, positive_weights, unlabelled
+from pipelines.training.data import informative, labelled, learnable, positive_weights, unlabelled
 from pipelines.training.targets import unpack_array
 
 
@@ -19,14 +19,28 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
 def labels(columns: dict[str, list[int | None]], sets: list[list[str]]) -> Dataset:
     """Return rows that know nothing but `columns` and `sets`."""
     empty = {label: [None] * len(sets) for label in make_taxonomy().labels}
-    return Dataset.from_dict({**empty, **columns, "any_of": sets, "number": list(range(len(sets)))})
+    own = {"any_of": sets, "number": list(range(len(sets))), "corpus": [f"c{n % 2}" for n in range(len(sets))]}
+    return Dataset.from_dict({**empty, **own, **columns})
 
 
 def test_rows_that_say_nothing_are_left_out() -> None:
     root, harm, *_ = make_taxonomy().labels
-    rows = labels({root: [None, 0, None, None], harm: [None, None, 1, None]}, [[], [], [], [harm]])
-    assert list(informative(rows, make_taxonomy())["number"]) == [1, 2, 3]
+    rows = labels(
+        {root: [None, 0, 1, None, None, None], harm: [None, None, None, None, 1, None]}, [[]] * 3 + [[harm]] + [[]] * 2
+    )
+    rows = rows.remove_columns("corpus").add_column("corpus", ["a"] * 6)
+    assert list(informative(rows, make_taxonomy())["number"]) == [1, 2, 3, 4]
     assert len(informative(labels({}, [[], []]), make_taxonomy())) == 0
+
+
+def test_a_root_that_a_corpus_knows_in_one_class_only_teaches_nothing() -> None:
+    root, harm, *_ = make_taxonomy().labels
+    columns = {root: [1, 1, 1, 0, None, None], harm: [1, 0, 1, None, 0, None], "corpus": ["a", "b", "a", "b", "a", "c"]}
+    rows = labels(columns, [[]] * 6)
+    truth = learnable(rows, make_taxonomy())
+    assert np.array_equal(truth[:, 0], [np.nan, 1, np.nan, 0, np.nan, np.nan], equal_nan=True)
+    assert np.array_equal(truth[:, 1], label_matrix(rows, make_taxonomy())[:, 1], equal_nan=True)
+    assert list(informative(rows, make_taxonomy())["number"]) == [0, 1, 2, 3, 4]
 
 
 def test_rare_positives_weigh_more_within_limits() -> None:
@@ -51,7 +65,7 @@ def test_prepared_rows_become_ids_and_targets(data: PreparedData) -> None:
     assert [list(ids) for ids in found["input_ids"]] == encode(tokenizer, list(rows["text"]), list(rows["context"]))
     assert list(found["length"]) == [len(ids) for ids in found["input_ids"]]
     targets = unpack_array(np.stack(list(found["labels"])))
-    np.testing.assert_array_equal(targets.truth.numpy(), label_matrix(rows, taxonomy))
+    np.testing.assert_array_equal(targets.truth.numpy(), learnable(rows, taxonomy))
     np.testing.assert_array_equal(targets.any_of.numpy(), any_of_matrix(rows, taxonomy))
     np.testing.assert_array_equal(targets.teacher.numpy(), teacher)
     assert targets.any_of.any()
