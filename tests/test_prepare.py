@@ -334,9 +334,17 @@ def test_real_weibos_are_whole(real: PreparedData) -> None:
     assert max(map(len, splits.values())) == 1
 
 
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", [*REAL, "natural"])
 def test_card_of_a_real_corpus_counts_what_is_there(name: str, real: PreparedData) -> None:
     check_card(real, name)
+
+
+def test_card_of_a_perturbed_corpus_counts_what_is_there(tmp_path: Path, configs: Path) -> None:
+    if not SHARED.is_dir():
+        pytest.skip("the real corpora are not beside this checkout")
+    setting = make_setting(configs, "mixture=cloaked", f"corpora.root={SHARED}")
+    mixture = prepare.MixtureConfig("perturbed", {"authored": 1.0}, ["toxibenchcn"])
+    check_card(run(replace(setting, config=replace(setting.config, mixture=mixture)), tmp_path / "out"), "toxibenchcn")
 
 
 def check_card(prepared: PreparedData, name: str) -> None:
