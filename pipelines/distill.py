@@ -1,17 +1,14 @@
 """Distil the teacher into a smaller student: its scores on labelled and unlabelled text, beside the hard labels.
 
-Reads PreparedData and the teacher, returns the student's Checkpoint. The student starts from the teacher's layers where
-shapes allow. Teacher logits are cached in the artifact folder, so a killed run does not score twice.
+Reads PreparedData, a teacher and its scores (see `teach`), returns the student's Checkpoint. The student starts from
+the teacher's layers where shapes allow, and a cloaked copy learns the scores of the plain text.
     python train.py pipeline=distill student=tiny
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
-from datasets import Dataset, concatenate_datasets
-from numpy.typing import NDArray
+from datasets import concatenate_datasets
 
 from pipelines.artifacts.folder import Slot
 from pipelines.artifacts.progress import say
@@ -19,10 +16,11 @@ from pipelines.corpora import PreparedData
 from pipelines.models import Checkpoint
 from pipelines.models.checkpoint import save_checkpoint
 from pipelines.models.encoder import EncoderConfig, build_classifier, check_encoder, copy_layers
-from pipelines.models.predict import predict_logits
+from pipelines.models.folded import fold, share
 from pipelines.settings.errors import UserError
 from pipelines.taxonomy import Taxonomy
-from pipelines.training.data import informative, labelled, positive_weights, unlabelled
+from pipelines.training.data import informative, labelled, positive_weights, unlabelled, with_cloaked_copies
+from pipelines.training.teacher import TeacherScores
 from pipelines.training.trainer import RowLoss, TrainingConfig, check_training, fit
 
 
@@ -47,6 +45,7 @@ def run(
     student: EncoderConfig,
     data: PreparedData,
     teacher: Checkpoint,
+    scores: TeacherScores,
     weights: Mapping[str, float],
     taxonomy: Taxonomy,
     seed: int,
@@ -59,7 +58,15 @@ def run(
     model = build_classifier(student, tokenizer, taxonomy, seed)
     copied = copy_layers(teacher_model, model)
     say(f"distill: {len(copied)} parameters start from the teacher's")
+    if student.folded:
+        share(model, tokenizer)
     train, validation = data.split("train"), informative(data.split("validation"), taxonomy)
+    copies, origin = with_cloaked_copies(train, config.training.cloaking, seed)
+    rows = labelled(copies, tokenizer, taxonomy, weights, scores.of("train")[origin])
+    extra = data.split("unlabelled")
+    if len(extra) and config.unlabelled_weight:
+        more = unlabelled(extra, tokenizer, scores.of("unlabelled"), config.unlabelled_weight)
+        rows = concatenate_datasets([rows, more])
     loss = RowLoss(
         positive_weights(train, taxonomy, config.training.max_positive_weight),
         config.training.harm_weight,
@@ -67,12 +74,6 @@ def run(
         config.temperature,
     )
     with slot.fill(Checkpoint) as draft:
-        cache = draft.folder / "scratch" / "teacher"
-        rows = labelled(train, tokenizer, taxonomy, weights, _scores(teacher, train, cache / "train.npy"))
-        extra = data.split("unlabelled")
-        if len(extra) and config.unlabelled_weight:
-            scores = _scores(teacher, extra, cache / "unlabelled.npy")
-            rows = concatenate_datasets([rows, unlabelled(extra, tokenizer, scores, config.unlabelled_weight)])
         summary = fit(
             model,
             tokenizer,
@@ -80,10 +81,11 @@ def run(
             labelled(validation, tokenizer, taxonomy, weights),
             loss,
             config.training,
-            draft.folder / "scratch" / "student",
+            draft.folder / "scratch",
             seed,
             "distill",
         )
+        fold(model)
         save_checkpoint(draft.folder, model, tokenizer, taxonomy)
         draft.metrics.update(summary, parameters=model.num_parameters(), layers=student.layers, copied=len(copied))
     return Checkpoint.open(slot.path)
@@ -97,15 +99,3 @@ def check(config: DistillConfig, student: EncoderConfig) -> None:
         raise UserError(f"student {student.name}: a student is built from its sizes; source must be null.")
     if not 0 <= config.soft_share <= 1 or config.temperature <= 0 or config.unlabelled_weight < 0:
         raise UserError("distill: soft_share must be in [0, 1], temperature above 0, unlabelled_weight at least 0.")
-
-
-def _scores(teacher: Checkpoint, rows: Dataset, cache: Path) -> NDArray[np.float32]:
-    """Return the teacher's logits `[n, l]` for `rows`, from `cache` when a killed run already computed them."""
-    if cache.is_file():
-        return np.load(cache, allow_pickle=False)
-    contexts = list(rows["context"]) if "context" in rows.column_names else None
-    logits = predict_logits(teacher.model(), teacher.tokenizer(), list(rows["text"]), contexts)
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    np.save(cache.with_suffix(".partial.npy"), logits, allow_pickle=False)
-    cache.with_suffix(".partial.npy").replace(cache)
-    return logits

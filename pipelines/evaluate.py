@@ -43,11 +43,15 @@ def run(
     config: EvaluateConfig,
     data: PreparedData,
     candidates: Mapping[str, Predictor],
+    recorded: Mapping[str, Scored],
     points: Mapping[str, Any],
     taxonomy: Taxonomy,
     slot: Slot,
 ) -> Measurements:
-    """Measure `candidates` and the baselines; `points` are the operating points of the candidate called SERVED.
+    """Measure `candidates`, what was scored already and the baselines.
+
+    `recorded` holds probabilities of the whole test and validation splits, `points` the operating points of the
+    candidate called SERVED.
 
     Writes `measurements.json` and, for paired comparisons later, `predictions.npz`: `ids` `[n]`, `labels` `[l]` and
     every candidate's probabilities, float32 `[n, l]`, under its name.
@@ -56,14 +60,14 @@ def run(
         UserError: no test or training rows, a candidate with other labels or with NaN, or a value out of range.
     """
     check(config)
-    taken = sorted({MAJORITY, NGRAM, NGRAM_ALONE, "ids", "labels"} & set(candidates))
+    taken = sorted({MAJORITY, NGRAM, NGRAM_ALONE, "ids", "labels"} & {*candidates, *recorded})
     if taken:
         raise UserError(f"evaluate: a candidate can't be called '{taken[0]}': evaluate uses that name itself.")
     parts = split_by_corpus(data, taxonomy, config.accuracy)
     test, validation = data.split("test"), data.split("validation")
     say("evaluate: fitting the baselines")
     baselines = fit_baselines(data.split("train"), taxonomy, config.baselines)
-    scored = {}
+    scored = dict(recorded)
     for name, candidate in {**candidates, MAJORITY: baselines.majority, NGRAM: baselines.ngram}.items():
         say(f"evaluate: scoring with {name}")
         scored[name] = Scored(*(score(name, candidate, rows, len(taxonomy.labels)) for rows in (test, validation)))
@@ -88,7 +92,7 @@ def run(
     with slot.fill(Measurements) as draft:
         write_figures(draft.folder, figures)
         _write_predictions(draft.folder / PREDICTIONS, list(test["id"]), taxonomy, scored)
-        for name in candidates:
+        for name in (*recorded, *candidates):
             draft.metrics.update(headlines(name, scored[name].test, parts, taxonomy, config.accuracy))
     Console(stderr=True).print(accuracy_table(figures))
     return Measurements.open(slot.path)

@@ -15,11 +15,11 @@ from pipelines.corpora import PreparedData
 from pipelines.models import Checkpoint
 from pipelines.models.checkpoint import save_checkpoint
 from pipelines.models.encoder import EncoderConfig, build_classifier, check_encoder, load_classifier
-from pipelines.models.initialise import pass_first_token_on
+from pipelines.models.folded import fold, share
 from pipelines.models.pretrained import PretrainedEncoder
 from pipelines.models.tokenizer import learn_tokenizer
 from pipelines.taxonomy import Taxonomy
-from pipelines.training.data import informative, labelled, positive_weights
+from pipelines.training.data import informative, labelled, positive_weights, with_cloaked_copies
 from pipelines.training.trainer import RowLoss, TrainingConfig, fit
 
 
@@ -44,12 +44,15 @@ def run(
     check_encoder(encoder)
     train, validation = informative(data.split("train"), taxonomy), informative(data.split("validation"), taxonomy)
     model, tokenizer = _start(encoder, start, list(train["text"]), taxonomy, seed)
+    if encoder.folded:
+        share(model, tokenizer)
+    rows, _ = with_cloaked_copies(train, config.training.cloaking, seed)
     loss = RowLoss(positive_weights(train, taxonomy, config.training.max_positive_weight), config.training.harm_weight)
     with slot.fill(Checkpoint) as draft:
         summary = fit(
             model,
             tokenizer,
-            labelled(train, tokenizer, taxonomy, weights),
+            labelled(rows, tokenizer, taxonomy, weights),
             labelled(validation, tokenizer, taxonomy, weights),
             loss,
             config.training,
@@ -57,6 +60,7 @@ def run(
             seed,
             "finetune",
         )
+        fold(model)
         save_checkpoint(draft.folder, model, tokenizer, taxonomy)
         draft.metrics.update(summary, parameters=model.num_parameters(), layers=model.config.num_hidden_layers)
     return Checkpoint.open(slot.path)
@@ -66,9 +70,7 @@ def _start(
     encoder: EncoderConfig, start: PretrainedEncoder | None, texts: list[str], taxonomy: Taxonomy, seed: int
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     if start is not None:
-        model, tokenizer = load_classifier(str(start.path), taxonomy, encoder.max_length, encoder.dropout, seed)
-        pass_first_token_on(model)
-        return model, tokenizer
+        return load_classifier(str(start.path), taxonomy, encoder.max_length, encoder.dropout, seed)
     if encoder.source is not None:
         return load_classifier(encoder.source, taxonomy, encoder.max_length, encoder.dropout, seed)
     tokenizer = learn_tokenizer(texts, encoder.tokenizer, encoder.max_length)

@@ -25,6 +25,7 @@ from pipelines import (
     prepare,
     pretrain,
     publish,
+    teach,
 )
 from pipelines.artifacts.fingerprint import code_fingerprint, fingerprint
 from pipelines.artifacts.folder import Artifact, Slot
@@ -35,17 +36,19 @@ from pipelines.corpora import PreparedData
 from pipelines.corpora.schema import CorpusConfig
 from pipelines.corpora.source import CorporaConfig
 from pipelines.measure.data import DataReport, DebugDataConfig
-from pipelines.measure.evaluation import SERVED
+from pipelines.measure.evaluation import SERVED, Scored
 from pipelines.measure.measurements import Measurements
 from pipelines.measure.predictor import BundlePredictor, CheckpointPredictor, Predictor
 from pipelines.measure.verdict import Verdict
 from pipelines.models import Checkpoint
 from pipelines.models.encoder import EncoderConfig, source_hashes
+from pipelines.models.predict import probabilities
 from pipelines.models.pretrained import PretrainedEncoder
 from pipelines.settings.errors import UserError, did_you_mean
 from pipelines.taxonomy import Taxonomy, TaxonomyConfig, load
 from pipelines.tracking import store
 from pipelines.tracking.store import TrackingConfig
+from pipelines.training.teacher import TeacherScores
 from pipelines.training.trainer import check_training
 
 Made = TypeVar("Made", bound=Artifact)
@@ -58,6 +61,7 @@ class InputsConfig:
     prepare: str | None
     pretrain: str | None
     finetune: str | None
+    teach: str | None
     distill: str | None
     calibrate: str | None
     export: str | None
@@ -90,6 +94,7 @@ class Config:
     student: EncoderConfig
     pretrain: pretrain.PretrainConfig
     finetune: finetune.FinetuneConfig
+    teach: teach.TeachConfig
     distill: distill.DistillConfig
     calibrate: calibrate.CalibrateConfig
     export: export.ExportConfig
@@ -140,40 +145,40 @@ class Release:
 
     @cached_property
     def pretrain(self) -> PretrainedEncoder | None:
-        """An encoder pre-trained on the mixture's text; None when the encoder comes from elsewhere or epochs is 0."""
+        """An encoder pre-trained on running text, from nothing or from `encoder.source`; None without a budget."""
         if given := self._given(PretrainedEncoder, "pretrain"):
             return given
         c = self.config
-        if c.encoder.source is not None or c.pretrain.epochs == 0:
+        if c.pretrain.million_tokens == 0:
             return None
         return self._step(
             PretrainedEncoder,
             "pretrain",
-            {"pretrain": c.pretrain, "encoder": c.encoder, "seed": c.seed},
+            {"pretrain": c.pretrain, "encoder": c.encoder, "source": source_hashes(c.encoder), "seed": c.seed},
             {"data": self.prepare},
             lambda slot: pretrain.run(c.pretrain, c.encoder, self.prepare, c.seed, slot),
         )
 
     @cached_property
     def finetune(self) -> Checkpoint:
-        """The teacher."""
-        if given := self._given(Checkpoint, "finetune"):
+        """The teacher, the first one where there are several."""
+        return self._given(Checkpoint, "finetune") or self._teacher(self.config.seed)
+
+    @cached_property
+    def teach(self) -> TeacherScores:
+        """What the teachers say of every text."""
+        if given := self._given(TeacherScores, "teach"):
             return given
         c = self.config
+        others = [self._teacher(c.seed + offset) for offset in range(1, c.teach.teachers)]
+        teachers = [self.finetune, *others]
+        roles = {f"teacher {number}": teacher for number, teacher in enumerate(teachers, start=1)}
         return self._step(
-            Checkpoint,
-            "finetune",
-            {
-                "finetune": c.finetune,
-                "encoder": c.encoder,
-                "source": source_hashes(c.encoder),
-                "weights": c.mixture.weights,
-                "seed": c.seed,
-            },
-            {"data": self.prepare, "start": self.pretrain},
-            lambda slot: finetune.run(
-                c.finetune, c.encoder, self.prepare, self.pretrain, c.mixture.weights, self.taxonomy, c.seed, slot
-            ),
+            TeacherScores,
+            "teach",
+            {"teach": c.teach},
+            {"data": self.prepare, **roles},
+            lambda slot: teach.run(c.teach, self.prepare, teachers, self.taxonomy, slot),
         )
 
     @cached_property
@@ -182,13 +187,14 @@ class Release:
         if given := self._given(Checkpoint, "distill"):
             return given
         c = self.config
+        weights = c.mixture.weights
         return self._step(
             Checkpoint,
             "distill",
-            {"distill": c.distill, "student": c.student, "weights": c.mixture.weights, "seed": c.seed},
-            {"data": self.prepare, "teacher": self.finetune},
+            {"distill": c.distill, "student": c.student, "weights": weights, "seed": c.seed},
+            {"data": self.prepare, "teacher": self.finetune, "scores": self.teach},
             lambda slot: distill.run(
-                c.distill, c.student, self.prepare, self.finetune, c.mixture.weights, self.taxonomy, c.seed, slot
+                c.distill, c.student, self.prepare, self.finetune, self.teach, weights, self.taxonomy, c.seed, slot
             ),
         )
 
@@ -228,15 +234,16 @@ class Release:
         c = self.config
 
         def make(slot: Slot) -> Measurements:
+            recorded = {"teacher": Scored(*(probabilities(self.teach.of(split)) for split in ("test", "validation")))}
             candidates: dict[str, Predictor] = {
-                "teacher": CheckpointPredictor(self.finetune),
+                "one teacher encoder": CheckpointPredictor(self.finetune),
                 "student fp32": BundlePredictor(self.export, FP32),
                 SERVED: BundlePredictor(self.export, INT8),
             }
             points = self.export.operating_points
-            return evaluate.run(c.evaluate, self.prepare, candidates, points, self.taxonomy, slot)
+            return evaluate.run(c.evaluate, self.prepare, candidates, recorded, points, self.taxonomy, slot)
 
-        inputs = {"data": self.prepare, "teacher": self.finetune, "bundle": self.export}
+        inputs = {"data": self.prepare, "teacher": self.finetune, "scores": self.teach, "bundle": self.export}
         return self._step(Measurements, "evaluate", {"evaluate": c.evaluate}, inputs, make)
 
     @cached_property
@@ -284,6 +291,24 @@ class Release:
             ),
         )
 
+    def _teacher(self, seed: int) -> Checkpoint:
+        c = self.config
+        return self._step(
+            Checkpoint,
+            "finetune",
+            {
+                "finetune": c.finetune,
+                "encoder": c.encoder,
+                "source": source_hashes(c.encoder),
+                "weights": c.mixture.weights,
+                "seed": seed,
+            },
+            {"data": self.prepare, "start": self.pretrain},
+            lambda slot: finetune.run(
+                c.finetune, c.encoder, self.prepare, self.pretrain, c.mixture.weights, self.taxonomy, seed, slot
+            ),
+        )
+
     def _check(self) -> None:
         """Raise UserError for what any verb would refuse, before the first one has worked for an hour."""
         c = self.config
@@ -292,6 +317,7 @@ class Release:
         c.debug_data.check()
         pretrain.check(c.pretrain, c.encoder)
         check_training(c.finetune.training, "finetune")
+        teach.check(c.teach)
         distill.check(c.distill, c.student)
         export.check(c.export)
         evaluate.check(c.evaluate)
@@ -392,7 +418,7 @@ def run(config: Config) -> tuple[Artifact, int]:
     with store.run(config.pipeline, {"seed": config.seed, "mixture": config.mixture.name}, nested=False):
         artifact: Artifact | None = getattr(release, verb)
         if artifact is None:
-            raise UserError("pretrain: nothing to do: encoder.source is set or pretrain.epochs is 0.")
+            raise UserError("pretrain: nothing to do: pretrain.million_tokens is 0.")
         store.log(artifact.metrics)
     judged: Verdict | DataReport | None = release.gate if verb in ("gate", "publish") else None
     judged = release.debug_data if verb == "debug_data" else judged

@@ -45,7 +45,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
 @pytest.fixture(scope="module")
 def measured(data: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> Measurements:
     slot = Slot(tmp_path_factory.mktemp("measured") / "measurements", "f")
-    return run(CONFIG, data, {"rule": Rule()}, {}, make_taxonomy(), slot)
+    return run(CONFIG, data, {"rule": Rule()}, {}, {}, make_taxonomy(), slot)
 
 
 def test_every_corpus_is_measured_by_itself_with_the_baselines_beside(measured: Measurements):
@@ -105,13 +105,13 @@ def test_headlines_are_those_of_the_candidates_alone(measured: Measurements):
 
 
 def test_the_same_inputs_give_the_same_bytes(measured: Measurements, data: PreparedData, tmp_path: Path):
-    again = run(CONFIG, data, {"rule": Rule()}, {}, make_taxonomy(), Slot(tmp_path / "again", "f"))
+    again = run(CONFIG, data, {"rule": Rule()}, {}, {}, make_taxonomy(), Slot(tmp_path / "again", "f"))
     for name in ("measurements.json", "predictions.npz", "artifact.json"):
         assert (again.path / name).read_bytes() == (measured.path / name).read_bytes()
 
 
 def test_nothing_is_written_to_stdout(data: PreparedData, tmp_path: Path, capsys: pytest.CaptureFixture):
-    run(CONFIG, data, {}, {}, make_taxonomy(), Slot(tmp_path / "m", "f"))
+    run(CONFIG, data, {}, {}, {}, make_taxonomy(), Slot(tmp_path / "m", "f"))
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "char n-grams" in captured.err
@@ -127,7 +127,7 @@ def test_nothing_is_written_to_stdout(data: PreparedData, tmp_path: Path, capsys
 )
 def test_candidates_that_can_not_be_measured_are_refused(data: PreparedData, tmp_path: Path, candidates, message):
     with pytest.raises(UserError, match=message):
-        run(CONFIG, data, candidates, {}, make_taxonomy(), Slot(tmp_path / "m", "f"))
+        run(CONFIG, data, candidates, {}, {}, make_taxonomy(), Slot(tmp_path / "m", "f"))
     assert not (tmp_path / "m").exists()
 
 
@@ -135,7 +135,7 @@ def test_no_test_rows_is_an_error(tmp_path: Path):
     empty = make_prepared(tmp_path / "data", corpora=("news",))
     write_json(empty.path / "manifest.json", {"corpora": {}})
     with pytest.raises(UserError, match="test split is empty"):
-        run(CONFIG, empty, {}, {}, make_taxonomy(), Slot(tmp_path / "m", "f"))
+        run(CONFIG, empty, {}, {}, {}, make_taxonomy(), Slot(tmp_path / "m", "f"))
 
 
 def test_figures_are_plain_json(measured: Measurements):

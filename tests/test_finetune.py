@@ -82,7 +82,7 @@ def test_a_killed_verb_is_never_an_artifact_and_continues_to_the_bit(
 
 
 def test_a_local_folder_in_hub_layout_is_a_start(data: PreparedData, tmp_path: Path) -> None:
-    tokenizer = learn_tokenizer(data.split("train")["text"], TokenizerConfig(1, 0), max_length=512)
+    tokenizer = learn_tokenizer(data.split("train")["text"], TokenizerConfig(1, 0, False), max_length=512)
     size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     BertModel(BertConfig(vocab_size=len(tokenizer), **size)).save_pretrained(tmp_path / "hub")
     tokenizer.save_pretrained(tmp_path / "hub")

@@ -278,8 +278,8 @@ def test_a_new_harm_needs_one_entry_in_the_taxonomy(tmp_path: Path) -> None:
         roots |= dict(zip(data["text"], label_matrix(data, setting.taxonomy)[:, 0], strict=True))
     assert np.isnan(list(found.values())).all()  # nobody annotated it yet: unknown, not 0
     assert (roots["骂人的一句"], roots["普通的一句"]) == (1.0, 0.0)
-    tokenizer = TokenizerConfig(min_count=1, words=10)
-    encoder = EncoderConfig("toy", None, 1, 16, 2, 16, 16, 0.0, tokenizer)
+    tokenizer = TokenizerConfig(min_count=1, words=10, cloaked_forms=False)
+    encoder = EncoderConfig("toy", None, 1, 16, 2, 16, 16, 0.0, False, tokenizer)
     model = build_classifier(encoder, learn_tokenizer(list("一句"), tokenizer, 16), setting.taxonomy, 0)
     assert model.config.id2label[column] == "impersonation"
     assert model.config.num_labels == 12

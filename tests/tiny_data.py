@@ -23,6 +23,7 @@ from pipelines.models.encoder import EncoderConfig
 from pipelines.pretrain import PretrainConfig
 from pipelines.settings.compose import compose
 from pipelines.taxonomy import Taxonomy, TaxonomyConfig, load
+from pipelines.teach import TeachConfig
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 WEIGHTS = {"full": 1.0, "partial": 0.5}
@@ -34,7 +35,7 @@ _TINY = [
     *(f"{role}.max_length=32" for role in ("encoder", "student")),
     "encoder.tokenizer.min_count=1",
     "student.layers=1",
-    "pretrain.epochs=2",
+    "pretrain.million_tokens=0.005",
     "pretrain.held_out=8",
     "pretrain.training.rows_per_batch=4",
     *(
@@ -55,6 +56,7 @@ class Config:
     student: EncoderConfig
     pretrain: PretrainConfig
     finetune: FinetuneConfig
+    teach: TeachConfig
     distill: DistillConfig
 
 
@@ -67,6 +69,7 @@ def make_config(*overrides: str) -> Config:
         "student: tiny",
         "pretrain: short",
         "finetune: scratch",
+        "teach: default",
         "distill: default",
     )
     with TemporaryDirectory() as folder:

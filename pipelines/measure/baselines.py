@@ -112,8 +112,11 @@ class NgramBaseline:
 
     def predict(self, texts: Sequence[str], contexts: Sequence[str | None]) -> tuple[Scores, Scores]:
         """Return logits and probabilities, float32 `[n, columns]`."""
-        matrix = self.features.of(texts)
-        scores = np.empty((len(texts), len(self.columns)), np.float32)
+        return self.score(self.features.of(texts))
+
+    def score(self, matrix: Any) -> tuple[Scores, Scores]:
+        """Return the same for texts whose features `[n, n-grams]` are at hand."""
+        scores = np.empty((matrix.shape[0], len(self.columns)), np.float32)
         for i, column in enumerate(self.columns):
             scores[:, i] = column if isinstance(column, float) else column.predict_proba(matrix)[:, 1]
         return _with_logits(scores)

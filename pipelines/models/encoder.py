@@ -1,7 +1,8 @@
 """Build a multi-label classifier: from our own sizes, from a hub name, or from any folder in Hugging Face layout."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from transformers import (
 )
 
 from pipelines.artifacts.fingerprint import file_sha256
+from pipelines.models.initialise import pass_first_token_on
 from pipelines.models.tokenizer import TokenizerConfig
 from pipelines.settings.errors import UserError
 from pipelines.taxonomy import Taxonomy
@@ -27,6 +29,7 @@ from pipelines.taxonomy import Taxonomy
 _ROWS = re.compile(r"(word|position|token_type)_embeddings\.weight$")
 _DROPOUTS = ("hidden_dropout_prob", "dropout")  # what architectures call dropout on hidden states
 _UNLIMITED = 1 << 20
+EMBEDDED = Path(__file__).with_name("embedded")  # our own pre-trained encoder, with its card
 
 
 @dataclass
@@ -34,9 +37,11 @@ class EncoderConfig:
     """An encoder's size, or where to load one.
 
     Attributes:
-        source: hub name or folder; null builds the size below and learns a vocabulary from the training text.
+        source: `embedded`, the encoder that comes with this package; a hub name or folder; null builds the size below
+            and learns a vocabulary from the training text.
         max_length: tokens per text, special tokens included.
         dropout: on hidden states during fine-tuning.
+        folded: whether tokens that mean, sound or look alike share weights while they learn (see `folded`).
     """
 
     name: str
@@ -47,6 +52,7 @@ class EncoderConfig:
     intermediate: int
     max_length: int
     dropout: float
+    folded: bool
     tokenizer: TokenizerConfig
 
 
@@ -95,33 +101,42 @@ def load_classifier(
         UserError: the name or folder can't be loaded, or weights, configuration and tokenizer don't belong together.
     """
     torch.manual_seed(seed)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False, **_label_options(taxonomy))
+    with loading(source) as place:
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(place, trust_remote_code=False, **_label_options(taxonomy))
         for name in _DROPOUTS:
             if hasattr(config, name):
                 setattr(config, name, dropout)
         model, report = AutoModelForSequenceClassification.from_pretrained(
-            source,
+            place,
             config=config,
             use_safetensors=True,
             ignore_mismatched_sizes=True,  # of a head for other labels; anything else is refused below
             output_loading_info=True,
             dtype=torch.float32,
         )
+    check_loaded(source, model, tokenizer, report)
+    if isinstance(model, BertForSequenceClassification) and any("pooler" in key for key in report["missing_keys"]):
+        pass_first_token_on(model)
+    tokenizer.model_max_length = min(max_length, tokenizer.model_max_length, _positions(model))
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    return model, tokenizer
+
+
+@contextmanager
+def loading(source: str) -> Iterator[str]:
+    """Yield where to load `source` from; what goes wrong there becomes a UserError that says what to give instead."""
+    try:
+        yield str(EMBEDDED) if source == "embedded" else source
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
             f"encoder.source={source}: could not be loaded ({first}). Give a folder in Hugging Face layout with "
             "model.safetensors, or, with a network, the name of a hub model that has one."
         ) from None
-    _check_loaded(source, model, tokenizer, report)
-    tokenizer.model_max_length = min(max_length, tokenizer.model_max_length, _positions(model))
-    tokenizer.model_input_names = ["input_ids", "attention_mask"]
-    return model, tokenizer
 
 
-def _check_loaded(
+def check_loaded(
     source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, report: Mapping[str, Any]
 ) -> None:
     """Raise UserError where the folder mixes models: weights absent or of other sizes, or tokens without embeddings."""
@@ -176,7 +191,7 @@ def source_hashes(config: EncoderConfig) -> dict[str, str]:
 
     Empty for our own sizes and for hub names, whose files are not here yet.
     """
-    folder = Path(config.source) if config.source else None
+    folder = EMBEDDED if config.source == "embedded" else Path(config.source) if config.source else None
     if folder is None or not folder.is_dir():
         return {}
     return {

@@ -1,7 +1,8 @@
 """A character tokenizer learnt from the training text, written as a WordPiece `tokenizer.json` that anyone can open.
 
 Chinese characters are one token each; Latin words, numbers and emoji runs fall apart into known words, else characters.
-Normalisation (NFKC, lower case, invisible characters removed) is in the file, so Rust, Python and JavaScript agree.
+Normalisation (NFKC, lower case, invisible characters and marks inserted between Chinese characters removed) is in the
+file, so Rust, Python and JavaScript agree.
 """
 
 from collections import Counter
@@ -12,9 +13,13 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from pipelines.corpora.characters import by_sound, is_chinese, traditional
+
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-# Zero-width and directional marks, soft hyphen, variation selectors, BOM: invisible, used to cut a word in two.
-_INVISIBLE = "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u206a-\u206f\ufe00-\ufe0f\ufeff]"
+# Zero-width and directional marks, soft hyphen, variation selectors, keycap, BOM: used to cut or dress up a word.
+_INVISIBLE = "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u206a-\u206f\u20e3\ufe00-\ufe0f\ufeff]"
+# Up to three marks between two Chinese characters (傻*逼); dots that trail off (...) stay, they may be the irony.
+_INSERTED = "(?<=[\u4e00-\u9fff])(?!\\.\\.)[*·丶~._\\- ]{1,3}(?=[\u4e00-\u9fff])"
 
 
 @dataclass
@@ -24,10 +29,13 @@ class TokenizerConfig:
     Attributes:
         min_count: characters seen less often become [UNK].
         words: how many of the most frequent Latin words get a token of their own.
+        cloaked_forms: add the traditional forms of the characters found and the syllables of pinyin, seen or not, so
+            that folded embeddings (see `folded`) can share weights with them.
     """
 
     min_count: int
     words: int
+    cloaked_forms: bool
 
 
 def learn_tokenizer(texts: Iterable[str], config: TokenizerConfig, max_length: int) -> PreTrainedTokenizerFast:
@@ -42,9 +50,11 @@ def learn_tokenizer(texts: Iterable[str], config: TokenizerConfig, max_length: i
             if len(word) > 1 and word.isascii() and word.isalpha():
                 words[word] += 1
     vocabulary = [*SPECIAL, *_frequent(characters, config.min_count)]
-    known = set(vocabulary)
-    vocabulary += [word for word in _frequent(words, config.min_count)[: config.words] if word not in known]
-    return wrap(_tokenizer({token: index for index, token in enumerate(vocabulary)}, normalizer), max_length)
+    vocabulary += _frequent(words, config.min_count)[: config.words]
+    if config.cloaked_forms:
+        vocabulary += _cloaked_forms(vocabulary)
+    tokens = {token: index for index, token in enumerate(dict.fromkeys(vocabulary))}
+    return wrap(_tokenizer(tokens, normalizer), max_length)
 
 
 def wrap(tokenizer: Tokenizer, max_length: int) -> PreTrainedTokenizerFast:
@@ -97,9 +107,17 @@ def _normalizer() -> normalizers.Normalizer:
         [
             normalizers.NFKC(),
             normalizers.Replace(Regex(_INVISIBLE), ""),
+            normalizers.Replace(Regex(_INSERTED), ""),
             normalizers.BertNormalizer(clean_text=True, handle_chinese_chars=True, strip_accents=False, lowercase=True),
         ]
     )
+
+
+def _cloaked_forms(vocabulary: Iterable[str]) -> list[str]:
+    characters = [token for token in vocabulary if len(token) == 1 and is_chinese(token)]
+    forms = [form for character in characters if (form := traditional(character)) != character]
+    syllables = sorted(by_sound())
+    return [*forms, *syllables, *(f"##{syllable}" for syllable in syllables)]
 
 
 def _frequent(counts: Counter[str], least: int) -> list[str]:

@@ -1,17 +1,66 @@
 """Prepared rows → what Trainer iterates: token ids, lengths and packed targets. One place decides row weights."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-from datasets import Dataset, Features, List, Value
+from datasets import Dataset, Features, List, Value, concatenate_datasets
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
+from pipelines.artifacts.progress import track
+from pipelines.corpora.cloaks import check as check_cloak
+from pipelines.corpora.cloaks import cloak
 from pipelines.corpora.labels import any_of_matrix, label_matrix
 from pipelines.models.tokenizer import encode
 from pipelines.settings.errors import UserError
 from pipelines.taxonomy import Taxonomy
 from pipelines.training.targets import pack
+
+
+@dataclass
+class CloakingConfig:
+    """Cloaked copies of training texts: the same labels, and where there is a teacher its scores of the plain text.
+
+    Attributes:
+        share: of the training rows that get one cloaked copy.
+        names: cloaks to draw from (see `CLOAKS`).
+        least, most: range of the share of characters that a copy has rewritten.
+    """
+
+    share: float
+    names: list[str]
+    least: float
+    most: float
+
+
+def check_cloaking(config: CloakingConfig, name: str) -> None:
+    """Raise UserError for an unknown cloak or a share out of range."""
+    if not 0 <= config.share <= 1 or not 0 < config.least <= config.most <= 1:
+        raise UserError(f"{name}.cloaking: share must be in [0, 1], and 0 < least <= most <= 1.")
+    if config.share and not config.names:
+        raise UserError(f"{name}.cloaking.names: name at least one cloak, or set share to 0.")
+    for cloaks in config.names:
+        check_cloak(cloaks, config.most)
+
+
+def with_cloaked_copies(rows: Dataset, config: CloakingConfig, seed: int) -> tuple[Dataset, NDArray[np.int64]]:
+    """Return `rows` followed by cloaked copies of some of them, and of every row the position of its plain text.
+
+    Violations and harmless texts are drawn alike, so that a cloak says nothing by itself.
+    """
+    random = np.random.default_rng(seed)
+    chosen = np.sort(random.choice(len(rows), round(config.share * len(rows)), replace=False))
+    origin = np.concatenate([np.arange(len(rows)), chosen])
+    if not len(chosen):
+        return rows, origin
+    names = random.choice(config.names, len(chosen))
+    rates = random.uniform(config.least, config.most, len(chosen))
+    texts = rows.select(chosen)["text"]
+    draws = track(zip(texts, names, rates, strict=True), "cloaking", len(chosen))
+    cloaked = [cloak(text, str(name), float(rate), seed) for text, name, rate in draws]
+    copies = rows.select(chosen).remove_columns("text").add_column("text", cloaked)
+    return concatenate_datasets([rows, copies.cast(rows.features)]), origin
 
 
 def labelled(

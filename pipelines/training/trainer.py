@@ -35,6 +35,7 @@ from pipelines.artifacts.progress import say
 from pipelines.models.losses import partial_label_loss, soft_target_loss
 from pipelines.models.predict import probabilities
 from pipelines.settings.errors import UserError
+from pipelines.training.data import CloakingConfig, check_cloaking
 from pipelines.training.optimizer import MuonAdamW
 from pipelines.training.targets import unpack, unpack_array
 
@@ -53,6 +54,8 @@ class TrainingConfig:
         harm_weight: loss weight of one harm, the root having weight 1.
         max_positive_weight: limit of the class-imbalance weight; 1 switches it off.
         token_masking: share of tokens replaced by [MASK] while training.
+        context_dropout: share of the parent posts hidden while training, so that a comment is not read off its thread.
+        cloaking: cloaked copies added to the training rows.
     """
 
     learning_rate: float
@@ -68,6 +71,8 @@ class TrainingConfig:
     harm_weight: float
     max_positive_weight: float
     token_masking: float
+    context_dropout: float
+    cloaking: CloakingConfig
 
 
 class RowLoss:
@@ -136,9 +141,10 @@ def fit(
         callbacks=[EarlyStoppingCallback(config.patience), LineProgress(name)],
     )
     keep_off_stdout(trainer)
-    masking = model.register_forward_pre_hook(_TokenMasking(tokenizer, config.token_masking), with_kwargs=True)
+    noise = _Noise(tokenizer, config.token_masking, config.context_dropout)
+    hook = model.register_forward_pre_hook(noise, with_kwargs=True)
     trainer.train(resume_from_checkpoint=last_checkpoint(scratch))
-    masking.remove()
+    hook.remove()
     return _summary(trainer, name)
 
 
@@ -157,10 +163,12 @@ def check_training(config: TrainingConfig, name: str) -> None:
         "harm_weight": config.harm_weight >= 0,
         "max_positive_weight": config.max_positive_weight >= 1,
         "token_masking": 0 <= config.token_masking < 1,
+        "context_dropout": 0 <= config.context_dropout <= 1,
     }
     for key, holds in limits.items():
         if not holds:
             raise UserError(f"{name}.training.{key}={getattr(config, key)}: out of range.")
+    check_cloaking(config.cloaking, f"{name}.training")
 
 
 def last_checkpoint(scratch: Path) -> str | None:
@@ -278,21 +286,30 @@ class _Collator(DataCollatorWithPadding):
         return {**batch, "labels": labels}
 
 
-class _TokenMasking:
-    """A forward hook that hides a share of the tokens while training only: cheap augmentation."""
+class _Noise:
+    """A forward hook that hides some tokens and some contexts while training only: cheap augmentation."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, share: float) -> None:
-        self.share, self.mask = share, tokenizer.mask_token_id
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, token_share: float, context_share: float) -> None:
+        self.token_share, self.context_share = token_share, context_share
+        self.mask, self.end = tokenizer.mask_token_id, tokenizer.sep_token_id
         self.kept = torch.tensor(sorted(tokenizer.all_special_ids))
 
     def __call__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Return the arguments of `forward` with some `input_ids` replaced by [MASK]."""
-        if not model.training or not self.share:
+        """Return the arguments of `forward` with some `input_ids` masked and some contexts out of attention."""
+        if not model.training:
             return args, kwargs
         ids = kwargs["input_ids"]
-        chosen = torch.rand(ids.shape, device=ids.device) < self.share
-        chosen &= ~torch.isin(ids, self.kept.to(ids.device))
-        return args, {**kwargs, "input_ids": ids.masked_fill(chosen, self.mask)}
+        changed = dict(kwargs)
+        if self.token_share:
+            chosen = torch.rand(ids.shape, device=ids.device) < self.token_share
+            chosen &= ~torch.isin(ids, self.kept.to(ids.device))
+            changed["input_ids"] = ids.masked_fill(chosen, self.mask)
+        if self.context_share:
+            ended = (ids == self.end).cumsum(dim=1)
+            context = (ended > 0) & ~((ids == self.end) & (ended == 1))  # what follows the first [SEP]: the parent post
+            hidden = torch.rand(len(ids), 1, device=ids.device) < self.context_share
+            changed["attention_mask"] = kwargs["attention_mask"] * ~(context & hidden)
+        return args, changed
 
 
 class Bar(ProgressCallback):
@@ -321,7 +338,7 @@ class LineProgress(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Say where training is, at most every few seconds."""
         now = self.clock()
-        if not args.disable_tqdm or now - self.last < self.seconds:
+        if not (args.disable_tqdm and state.is_world_process_zero) or now - self.last < self.seconds:
             return
         self.last = now
         done = state.global_step - self.first_step

@@ -70,7 +70,7 @@ def test_the_annotation_layer_holds_hashes_and_no_text() -> None:
 
 def test_the_annotation_layer_covers_four_corpora_and_every_harm() -> None:
     assert {row["corpus"] for row in NATURAL} == {"cold", "toxicn", "swsr", "chnci"}
-    assert {row["chosen"] for row in NATURAL} == {"random", "uncertain", "cue", "model"}
+    assert {row["chosen"] for row in NATURAL} == {"random", "uncertain", "cue", "model", "counter"}
     assert {harm for row in NATURAL for harm in row["harms"]} == set(TAXONOMY.harms)
 
 

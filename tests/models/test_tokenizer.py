@@ -22,7 +22,7 @@ CORPUS = [
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:
-    return learn_tokenizer(CORPUS, TokenizerConfig(min_count=1, words=10), max_length=16)
+    return learn_tokenizer(CORPUS, TokenizerConfig(min_count=1, words=10, cloaked_forms=False), max_length=16)
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +33,12 @@ def saved(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathF
 
 
 def written(texts: list[str], folder: Path) -> dict[str, bytes]:
-    save_tokenizer(learn_tokenizer(texts, TokenizerConfig(min_count=1, words=10), 16), folder)
+    save_tokenizer(learn_tokenizer(texts, TokenizerConfig(min_count=1, words=10, cloaked_forms=False), 16), folder)
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_golden_ids() -> None:
-    learnt = learn_tokenizer(TEXTS, TokenizerConfig(min_count=1, words=10), max_length=16)
+    learnt = learn_tokenizer(TEXTS, TokenizerConfig(min_count=1, words=10, cloaked_forms=False), max_length=16)
     # specials, then by count and code point: 好 3; ##k and o 2; ! and 坏 1; then whole Latin words
     expected = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "好", "##k", "o", "!", "坏", "ok"]
     assert learnt.convert_ids_to_tokens(list(range(len(learnt)))) == expected
@@ -48,7 +48,7 @@ def test_golden_ids() -> None:
 
 
 def test_rare_characters_and_words_beyond_the_limits_have_no_token() -> None:
-    learnt = learn_tokenizer(TEXTS, TokenizerConfig(min_count=2, words=0), max_length=16)
+    learnt = learn_tokenizer(TEXTS, TokenizerConfig(min_count=2, words=0, cloaked_forms=False), max_length=16)
     assert learnt("好!坏ok")["input_ids"] == [2, 5, 1, 1, 7, 6, 3]
 
 
@@ -59,7 +59,7 @@ def test_same_texts_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_bytes_do_not_depend_on_what_was_encoded_before(tmp_path: Path) -> None:
-    used = learn_tokenizer(CORPUS, TokenizerConfig(min_count=1, words=10), 16)
+    used = learn_tokenizer(CORPUS, TokenizerConfig(min_count=1, words=10, cloaked_forms=False), 16)
     encode(used, ["今天" * 30, "好"], ["天" * 40, None])
     save_tokenizer(used, tmp_path / "used")
     fresh = written(CORPUS, tmp_path / "fresh")
@@ -158,7 +158,7 @@ def test_a_megabyte_is_cut(tokenizer: PreTrainedTokenizerFast) -> None:
 
 def test_lone_surrogates_read_as_the_replacement_character(tokenizer: PreTrainedTokenizerFast) -> None:
     assert encode(tokenizer, ["好\ud800坏"], ["\udfff"]) == encode(tokenizer, ["好\ufffd坏"], ["\ufffd"])
-    learnt = learn_tokenizer(["好\ud800坏"], TokenizerConfig(min_count=1, words=0), 16)
+    learnt = learn_tokenizer(["好\ud800坏"], TokenizerConfig(min_count=1, words=0, cloaked_forms=False), 16)
     assert len(learnt) == 7
 
 
@@ -176,5 +176,7 @@ _cached: list[PreTrainedTokenizerFast] = []
 
 def _shared() -> PreTrainedTokenizerFast:
     if not _cached:
-        _cached.append(learn_tokenizer(CORPUS, TokenizerConfig(min_count=1, words=10), max_length=16))
+        _cached.append(
+            learn_tokenizer(CORPUS, TokenizerConfig(min_count=1, words=10, cloaked_forms=False), max_length=16)
+        )
     return _cached[0]

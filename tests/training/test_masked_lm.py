@@ -2,6 +2,7 @@ import copy
 import math
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -31,7 +32,10 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 def rows(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> Dataset:
     ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    return pack(pieces(ids, 32, tokenizer.cls_token_id, tokenizer.sep_token_id), 32, tokenizer.pad_token_id)
+    parts = pieces(ids, 32, tokenizer.cls_token_id, tokenizer.sep_token_id)
+    with TemporaryDirectory() as folder:
+        packed = pack(parts, 32, tokenizer.pad_token_id, Path(folder) / "rows.arrow")
+        return Dataset.from_dict(packed[:], features=packed.features)
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, dropout: float = 0.1) -> PackedMaskedLM:
@@ -44,14 +48,14 @@ def settings(**changes: Any) -> MaskedLMConfig:
 
 
 def train(
-    tokenizer: PreTrainedTokenizerFast, scratch: Path, config: MaskedLMConfig, epochs: float = 3, hook: Any = None
+    tokenizer: PreTrainedTokenizerFast, scratch: Path, config: MaskedLMConfig, tokens: float = 0.00142, hook: Any = None
 ) -> tuple[PackedMaskedLM, dict[str, float]]:
     model = new_model(tokenizer)
     if hook:
         model.register_forward_pre_hook(hook)
     texts = make_texts(60)
     return model, train_masked_lm(
-        model, tokenizer, rows(tokenizer, texts[:48]), rows(tokenizer, texts[48:]), epochs, config, scratch, 7
+        model, tokenizer, rows(tokenizer, texts[:48]), rows(tokenizer, texts[48:]), tokens, config, scratch, 7
     )
 
 
@@ -86,9 +90,16 @@ def test_training_lowers_the_held_out_loss(tokenizer: PreTrainedTokenizerFast, t
     ] * 2  # every character has one successor
     data, held_out = rows(tokenizer, texts[:40]), rows(tokenizer, texts[40:])
     losses = []
-    for epochs in (0.1, 12):
+    for million_tokens in (0.0001, 0.01):
         summary = train_masked_lm(
-            new_model(tokenizer), tokenizer, data, held_out, epochs, settings(), tmp_path / str(epochs), 7
+            new_model(tokenizer),
+            tokenizer,
+            data,
+            held_out,
+            million_tokens,
+            settings(),
+            tmp_path / str(million_tokens),
+            7,
         )
         losses.append(summary["held_out_loss"])
     assert losses[1] < losses[0] - 0.3
@@ -96,7 +107,16 @@ def test_training_lowers_the_held_out_loss(tokenizer: PreTrainedTokenizerFast, t
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"saves": 0}, {"mask_share": 0.0}, {"rows_per_batch": 0}, {"learning_rate": 0.0}, {"decay": 1.5}]
+    "wrong",
+    [
+        {"saves": 0},
+        {"mask_share": 0.0},
+        {"rows_per_batch": 0},
+        {"learning_rate": 0.0},
+        {"decay": 1.5},
+        {"span": 0.5},
+        {"processes": 3},
+    ],
 )
 def test_values_out_of_range_are_named(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path, wrong: dict[str, float]

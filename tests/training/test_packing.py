@@ -1,3 +1,6 @@
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -29,14 +32,14 @@ def test_the_fullest_bin_that_fits_is_chosen() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(st.integers(5, 99), max_size=30), max_size=12), st.integers(3, 12))
 def test_pieces_lose_no_token(rows: list[list[int]], length: int) -> None:
-    cut = pieces(rows, length, 2, 3)
+    cut = list(pieces(rows, length, 2, 3))
     assert all(piece[0] == 2 and piece[-1] == 3 and len(piece) <= length for piece in cut)
     assert [token for piece in cut for token in piece[1:-1]] == [token for row in rows for token in row]
 
 
-def test_rows_are_full_width_and_keep_every_text() -> None:
+def test_rows_are_full_width_and_keep_every_text(tmp_path: Path) -> None:
     texts = [[2, 10, 3], [2, 11, 12, 13, 3], [2, 3], [2, 14, 15, 3]]
-    rows = pack(texts, 8, pad=0)
+    rows = pack(texts, 8, 0, tmp_path / "rows.arrow")
     found = []
     for row in rows:
         ids, segments, positions = (np.array(row[name]) for name in ("input_ids", "segments", "position_ids"))
@@ -48,15 +51,30 @@ def test_rows_are_full_width_and_keep_every_text() -> None:
     assert sorted(found) == sorted(texts)
 
 
+def test_a_stream_is_read_no_further_than_needed_and_a_finished_file_is_kept(tmp_path: Path) -> None:
+    taken = []
+
+    def endless() -> Iterator[list[int]]:
+        while True:
+            taken.append(1)
+            yield [2, 9, 9, 9, 9, 9, 9, 3]
+
+    rows = pack(endless(), 8, 0, tmp_path / "rows.arrow", most=5)
+    assert len(rows) == 5
+    assert len(taken) <= 4096
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.arrow"]
+    assert pack([], 8, 0, tmp_path / "rows.arrow")[:] == rows[:]
+
+
 @pytest.mark.parametrize("seed", [0, 1])
-def test_a_packed_forward_equals_separate_forwards(seed: int) -> None:
+def test_a_packed_forward_equals_separate_forwards(seed: int, tmp_path: Path) -> None:
     config = make_config().encoder
     tokenizer = learn_tokenizer([FILLER], config.tokenizer, config.max_length)
     torch.manual_seed(seed)
     model = PackedMaskedLM(bert_config(config, tokenizer, dropout=0.0)).eval()
     texts = tokenizer(make_texts(8, seed))["input_ids"]
     bins = best_fit([len(text) for text in texts], config.max_length)
-    rows = pack(texts, config.max_length, tokenizer.pad_token_id)
+    rows = pack(texts, config.max_length, tokenizer.pad_token_id, tmp_path / "rows.arrow")
     assert max(map(len, bins)) > 1
     seen = {}
 

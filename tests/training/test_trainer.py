@@ -91,7 +91,7 @@ def test_a_separable_task_is_learnt_silently(
     model, summary = train(tokenizer, tmp_path, settings(epochs=8, learning_rate=3e-3))
     assert summary["validation_score"] > 0.95
     assert summary["epochs"] == 8
-    assert 0 < summary["loss"] < 0.8
+    assert 0 < summary["loss"] < 0.9
     logits = predict_logits(model, tokenizer, TEXTS[64:])
     assert ((logits[:, 0] > 0) == np.arange(32) % 2).mean() > 0.9
     output = capfd.readouterr()
@@ -356,7 +356,7 @@ def test_progress_lines_say_how_much_is_left(capsys: pytest.CaptureFixture[str])
     clock = iter([0.0, 0.0, 1.0, 2.0, 12.0])
     progress = LineProgress("toy", clock=lambda: next(clock))
     arguments = TrainingArguments(disable_tqdm=True, use_cpu=True, report_to=[])
-    state, control = type("State", (), {"global_step": 40, "max_steps": 100})(), None
+    state, control = type("State", (), {"global_step": 40, "max_steps": 100, "is_world_process_zero": True})(), None
     progress.on_train_begin(arguments, state, control)
     for step in (41, 42, 50):
         state.global_step = step
