@@ -28,6 +28,7 @@ from pipelines.taxonomy import Taxonomy
 
 PREDICTIONS = "predictions.npz"
 MAJORITY, NGRAM, NGRAM_ALONE = "majority", "char n-grams", "char n-grams, own corpus"
+NAIVE_BAYES, FASTTEXT = "char NB-SVM", "fastText"
 
 
 @dataclass
@@ -60,7 +61,7 @@ def run(
         UserError: no test or training rows, a candidate with other labels or with NaN, or a value out of range.
     """
     check(config)
-    taken = sorted({MAJORITY, NGRAM, NGRAM_ALONE, "ids", "labels"} & {*candidates, *recorded})
+    taken = sorted({MAJORITY, NGRAM, NAIVE_BAYES, FASTTEXT, NGRAM_ALONE, "ids", "labels"} & {*candidates, *recorded})
     if taken:
         raise UserError(f"evaluate: a candidate can't be called '{taken[0]}': evaluate uses that name itself.")
     parts = split_by_corpus(data, taxonomy, config.accuracy)
@@ -68,7 +69,13 @@ def run(
     say("evaluate: fitting the baselines")
     baselines = fit_baselines(data.split("train"), taxonomy, config.baselines)
     scored = dict(recorded)
-    for name, candidate in {**candidates, MAJORITY: baselines.majority, NGRAM: baselines.ngram}.items():
+    simple = {
+        MAJORITY: baselines.majority,
+        NGRAM: baselines.ngram,
+        NAIVE_BAYES: baselines.naive_bayes,
+        FASTTEXT: baselines.fasttext,
+    }
+    for name, candidate in {**candidates, **simple}.items():
         say(f"evaluate: scoring with {name}")
         scored[name] = Scored(*(score(name, candidate, rows, len(taxonomy.labels)) for rows in (test, validation)))
     corpora = {}

@@ -8,7 +8,7 @@ from toy_data import make_prepared, make_taxonomy
 
 from pipelines.artifacts.folder import Slot, write_json
 from pipelines.corpora import PreparedData
-from pipelines.evaluate import MAJORITY, NGRAM, NGRAM_ALONE, EvaluateConfig, run
+from pipelines.evaluate import FASTTEXT, MAJORITY, NAIVE_BAYES, NGRAM, NGRAM_ALONE, EvaluateConfig, run
 from pipelines.measure.accuracy import AUTHORED_ONLY, AccuracyConfig
 from pipelines.measure.baselines import BaselineConfig
 from pipelines.measure.measurements import Measurements
@@ -17,7 +17,7 @@ from pipelines.settings.errors import UserError
 
 CONFIG = EvaluateConfig(
     AccuracyConfig(0.5, 5, 100, 0),
-    BaselineConfig(2, 2, 3.0, 1e-3, 0),
+    BaselineConfig(2, 2, 3.0, 1e-3, 0, 5, 0.5),
     RobustnessConfig(["authored"], ["homophone"], 0.5, 20, 0),
 )
 
@@ -52,7 +52,7 @@ def test_every_corpus_is_measured_by_itself_with_the_baselines_beside(measured: 
     corpora = measured.figures["corpora"]
     assert list(corpora) == ["authored", "news", "forum"]
     for corpus in corpora.values():
-        assert list(corpus["candidates"]) == ["rule", MAJORITY, NGRAM]
+        assert list(corpus["candidates"]) == ["rule", MAJORITY, NGRAM, NAIVE_BAYES, FASTTEXT]
         assert corpus["rows"] == 60
     root = corpora["news"]["candidates"]["rule"]["labels"]["violation"]
     assert 0.5 < root["macro_f1"]["low"] < root["macro_f1"]["value"] < root["macro_f1"]["high"] < 1.0
@@ -74,7 +74,7 @@ def test_the_corpus_s_own_bit_is_compared_too(measured: Measurements):
     assert corpora["authored"]["official"] is None
     news = corpora["news"]["official"]
     assert news["label"] == "violation"
-    assert list(news["candidates"]) == ["rule", MAJORITY, NGRAM, NGRAM_ALONE]
+    assert list(news["candidates"]) == ["rule", MAJORITY, NGRAM, NAIVE_BAYES, FASTTEXT, NGRAM_ALONE]
     assert news["candidates"]["rule"]["validation_threshold"] == pytest.approx(0.55)
     forum = corpora["forum"]["official"]["candidates"]["rule"]  # no validation rows
     assert forum["macro_f1"]["value"] > 0.6

@@ -18,7 +18,7 @@ from pipelines.models.predict import predict_logits
 from pipelines.models.tokenizer import TokenizerConfig, learn_tokenizer
 from pipelines.settings.errors import UserError
 
-CONFIG = teach.TeachConfig(2, 0.5, 4, BaselineConfig(2, 2, 3.0, 1e-3, 0))
+CONFIG = teach.TeachConfig(2, 0.5, 4, BaselineConfig(2, 2, 3.0, 1e-3, 0, 5, 0.5))
 TAXONOMY = make_taxonomy()
 FIRST, SECOND = TAXONOMY.index("violation"), TAXONOMY.index("second")
 

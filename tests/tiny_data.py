@@ -18,6 +18,7 @@ from pipelines.corpora import PreparedData
 from pipelines.corpora.schema import CorpusConfig, CorpusFile, LabelRule, Unlabelled
 from pipelines.corpora.source import CorporaConfig
 from pipelines.distill import DistillConfig
+from pipelines.evaluate import EvaluateConfig
 from pipelines.finetune import FinetuneConfig
 from pipelines.models.encoder import EncoderConfig
 from pipelines.pretrain import PretrainConfig
@@ -58,6 +59,7 @@ class Config:
     finetune: FinetuneConfig
     teach: TeachConfig
     distill: DistillConfig
+    evaluate: EvaluateConfig
 
 
 @cache
@@ -71,6 +73,7 @@ def make_config(*overrides: str) -> Config:
         "finetune: scratch",
         "teach: default",
         "distill: default",
+        "evaluate: default",
     )
     with TemporaryDirectory() as folder:
         configs = Path(folder) / "configs"

@@ -1,13 +1,16 @@
 import numpy as np
 import pytest
 from datasets import Dataset
+from scipy.sparse import csr_matrix
 from toy_data import make_rows, make_taxonomy
 
 from pipelines.corpora.schema import features
-from pipelines.measure.baselines import BaselineConfig, fit_baselines
+from pipelines.measure.baselines import BaselineConfig, NgramBaseline, NgramFeatures, fit_baselines
 from pipelines.settings.errors import UserError
 
-CONFIG = BaselineConfig(longest=2, min_texts=2, inverse_regularisation=3.0, tolerance=1e-3, seed=0)
+CONFIG = BaselineConfig(
+    longest=2, min_texts=2, inverse_regularisation=3.0, tolerance=1e-3, seed=0, epochs=5, learning_rate=0.5
+)
 TAXONOMY = make_taxonomy()
 
 
@@ -23,16 +26,27 @@ def test_majority_says_how_frequent_each_label_is_among_rows_that_know_it():
     assert np.array_equal(scores[0], scores[1])
 
 
-def test_ngrams_learn_what_tells_the_classes_apart():
-    fitted = fit_baselines(dataset("authored", "news"), TAXONOMY, CONFIG).ngram
+@pytest.mark.parametrize("kind", ["ngram", "naive_bayes", "fasttext"])
+def test_all_learn_what_tells_the_classes_apart(kind):
+    fitted = getattr(fit_baselines(dataset("authored", "news"), TAXONOMY, CONFIG), kind)
     logits, scores = fitted.predict(["天地人坏", "天地人行"], [None, None])
     assert scores[0, 0] > 0.6 > 0.4 > scores[1, 0]
     assert scores.dtype == logits.dtype == np.float32
     assert scores == pytest.approx(1 / (1 + np.exp(-logits)), abs=1e-5)
 
 
-def test_a_label_without_both_classes_keeps_its_prevalence():
-    _, scores = fit_baselines(dataset("authored"), TAXONOMY, CONFIG).ngram.predict(["坏"], [None])
+def test_naive_bayes_scales_by_the_log_count_ratio():
+    matrix = csr_matrix(np.array([[1, 0, 2], [3, 0, 0], [0, 1, 1], [0, 1, 0]], np.float32))
+    fitted = NgramBaseline.fit(
+        NgramFeatures(None), matrix, np.array([[1], [1], [0], [0]], np.float32), CONFIG, naive_bayes=True
+    )
+    # of 6 smoothed counts each: 3, 1, 2 in positives and 1, 3, 2 in negatives
+    assert fitted.columns[0].scale == pytest.approx(np.log([3, 1 / 3, 1]), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["ngram", "naive_bayes", "fasttext"])
+def test_a_label_without_both_classes_keeps_its_prevalence(kind):
+    _, scores = getattr(fit_baselines(dataset("authored"), TAXONOMY, CONFIG), kind).predict(["坏"], [None])
     assert scores[0, 1] == pytest.approx(0.0, abs=1e-5)
     assert np.isfinite(scores).all()
 
@@ -45,8 +59,10 @@ def test_a_corpus_with_a_bit_of_its_own_gets_a_model_of_its_own():
     assert scores[0, 0] > scores[1, 0]
 
 
-def test_the_same_rows_give_the_same_scores():
-    first, second = (fit_baselines(dataset("news"), TAXONOMY, CONFIG).ngram.predict(["坏人"], [None])[1] for _ in "ab")
+@pytest.mark.parametrize("kind", ["ngram", "naive_bayes", "fasttext"])
+def test_the_same_rows_give_the_same_scores(kind):
+    both = [getattr(fit_baselines(dataset("news"), TAXONOMY, CONFIG), kind) for _ in "ab"]
+    first, second = (fitted.predict(["坏人", "", "a\nb\ud800"], [None] * 3)[1] for fitted in both)
     assert np.array_equal(first, second)
 
 
@@ -54,6 +70,6 @@ def test_no_training_rows_and_senseless_settings_are_refused():
     with pytest.raises(UserError, match="training split is empty"):
         fit_baselines(dataset("news").select([]), TAXONOMY, CONFIG)
     with pytest.raises(UserError, match="longest"):
-        BaselineConfig(0, 2, 1.0, 1e-3, 0).check()
+        BaselineConfig(0, 2, 1.0, 1e-3, 0, 5, 0.5).check()
     with pytest.raises(UserError, match="inverse_regularisation"):
-        BaselineConfig(2, 2, 0.0, 1e-3, 0).check()
+        BaselineConfig(2, 2, 0.0, 1e-3, 0, 5, 0.5).check()
