@@ -13,10 +13,12 @@ import json
 import os
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
@@ -26,12 +28,14 @@ from pipelines.settings.compose import compose, documented_keys, register, to_ty
 from pipelines.settings.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
+PLUGINS = CONFIGS.parent / "pipelines" / "settings" / "plugins"  # where Hydra looks for the package hydra_plugins
 HELP = ("--help", "-h")
 
 
 def main() -> None:
     """Check the whole configuration in a second, then hand over to Hydra (which also runs sweeps with `--multirun`)."""
     overrides = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+    offer_search()
     try:
         from pipelines.release import Config, Release
 
@@ -46,8 +50,8 @@ def main() -> None:
     hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")(job)()
 
 
-def job(composed: DictConfig) -> None:
-    """Run one verb of one composed configuration and print its JSON line."""
+def job(composed: DictConfig) -> float | None:
+    """Run one verb of one composed configuration, print its JSON line, return what a search goes by."""
     from pipelines import release
 
     try:
@@ -67,6 +71,14 @@ def job(composed: DictConfig) -> None:
         raise UserError(f"{config.pipeline}: did not pass")
     if code:
         raise SystemExit(code)
+    return artifact.metrics.get(config.objective)
+
+
+def offer_search() -> None:
+    """Make `hydra/sweeper=optuna` known: Hydra takes plugins from a package of the name `hydra_plugins` alone."""
+    if str(PLUGINS) not in sys.path:
+        sys.path.append(str(PLUGINS))
+    Plugins.instance().register(import_module("hydra_plugins.optuna_search").OptunaSearch)
 
 
 def set_up(threads: int) -> None:

@@ -69,7 +69,7 @@ def run(
     say("evaluate: fitting the baselines")
     baselines = fit_baselines(data.split("train"), taxonomy, config.baselines)
     scored = dict(recorded)
-    simple = {
+    simple: dict[str, Predictor] = {
         MAJORITY: baselines.majority,
         NGRAM: baselines.ngram,
         NAIVE_BAYES: baselines.naive_bayes,

@@ -35,11 +35,13 @@ class MixtureConfig:
     Attributes:
         weights: how much one row of each corpus counts in the training loss.
         evaluation: `evaluation_only` corpora, measured beside them; what they hold or perturb is not trained on.
+        held_out: corpora of `weights` that this time are only tested on: leave-one-corpus-out.
     """
 
     name: str
     weights: dict[str, float]
     evaluation: list[str]
+    held_out: list[str]
 
 
 def run(
@@ -59,7 +61,7 @@ def run(
     rejected += [Rejection(r["corpus"], r["file"], r["row"], "text", NO_TEXT) for r in textless]
     shared = overlaps(rows, taxonomy.labels)
     assign_splits(rows, chosen)
-    kept, dropped = drop_leaks(rows, chosen)
+    kept, dropped = drop_leaks(rows, chosen, config.held_out)
     rejected += [Rejection(r["corpus"], r["file"], r["row"], "text", why) for r, why in dropped]
     with slot.fill(PreparedData) as draft:
         _write_splits(draft.folder, kept, taxonomy)
@@ -82,6 +84,11 @@ def select(config: MixtureConfig, known: Mapping[str, CorpusConfig], taxonomy: T
                 other = "evaluation" if key == "weights" else "weights"
                 raise UserError(f"mixture.{key}: '{name}' belongs under mixture.{other} (see evaluation_only of it).")
             check(name, known[name], taxonomy)
+    for name in config.held_out:
+        if name not in config.weights:
+            raise UserError(
+                f"mixture.held_out: '{name}' is not in mixture.weights.{did_you_mean(name, config.weights)}"
+            )
     for name, weight in config.weights.items():
         if weight <= 0:
             raise UserError(f"mixture.weights.{name} must be above 0, got {weight}; leave a corpus out to drop it.")

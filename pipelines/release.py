@@ -78,12 +78,14 @@ class Config:
         pipeline: the verb to run.
         output: folder of all artifacts.
         threads: processor threads for training and scoring; 0 takes all that this process may use.
+        objective: the verb's metric that a search (`hydra/sweeper=optuna`) goes by.
     """
 
     pipeline: str
     output: str
     seed: int
     threads: int
+    objective: str
     inputs: InputsConfig
     taxonomy: TaxonomyConfig
     corpora: CorporaConfig

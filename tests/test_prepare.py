@@ -200,6 +200,24 @@ def test_a_text_tested_by_one_corpus_is_trained_on_by_none(tmp_path: Path, compo
     assert rows(prepared, "test", "toxicn") == ["网络一句", "另外一句"]
 
 
+def test_a_corpus_that_is_held_out_is_only_tested_on(tmp_path: Path, composed: Setting) -> None:
+    def counts(prepared: PreparedData) -> dict[str, list[int]]:
+        return {name: [len(rows(prepared, split, name)) for split in SPLITS] for name in ("cold", "toxicn")}
+
+    def held(out: list[str]) -> Setting:
+        mixture = replace(setting.config.mixture, held_out=out)
+        return Setting(replace(setting.config, mixture=mixture), setting.taxonomy)
+
+    write_public(tmp_path)
+    setting = composed.at(tmp_path)
+    everything = counts(run(setting, tmp_path / "all"))
+    without = run(held(["cold"]), tmp_path / "without")
+    assert counts(without) == {"cold": [0, 0, everything["cold"][2]], "toxicn": everything["toxicn"]}
+    assert sum(row["reason"] == "held_out" for row in rejections(without)) == sum(everything["cold"][:2])
+    with pytest.raises(UserError, match=r"held_out: 'cald' is not in mixture\.weights.*cold"):
+        run(held(["cald"]), tmp_path / "wrong")
+
+
 def test_unlabelled_text_holds_nothing_that_is_measured(tmp_path: Path, composed: Setting) -> None:
     write_public(tmp_path)
     write_cold(tmp_path, dev=[(0, "验证的一句")], test=[(0, 0, "测试的一句")])
@@ -343,7 +361,7 @@ def test_card_of_a_perturbed_corpus_counts_what_is_there(tmp_path: Path, configs
     if not SHARED.is_dir():
         pytest.skip("the real corpora are not beside this checkout")
     setting = make_setting(configs, "mixture=cloaked", f"corpora.root={SHARED}")
-    mixture = prepare.MixtureConfig("perturbed", {"authored": 1.0}, ["toxibenchcn"])
+    mixture = prepare.MixtureConfig("perturbed", {"authored": 1.0}, ["toxibenchcn"], [])
     check_card(run(replace(setting, config=replace(setting.config, mixture=mixture)), tmp_path / "out"), "toxibenchcn")
 
 

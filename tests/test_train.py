@@ -1,12 +1,14 @@
 """The command line: what a person sees on a typo, a missing corpus, `--help`, and what a machine reads on stdout."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 import train as entry
 
@@ -68,7 +70,7 @@ def test_help_tells_what_a_verb_does_and_its_options(train, verb: str) -> None:
     assert done.stdout.startswith(f"{verb}: ")
     assert "python train.py" in done.stdout
     assert "corpora.root" in done.stdout
-    assert "experiment: hub, public, quick" in done.stdout
+    assert "experiment: embedded, hub, public, quick" in done.stdout
 
 
 def test_a_verb_alone_ends_with_its_json_line(train, tmp_path: Path) -> None:
@@ -104,3 +106,45 @@ def test_a_sweep_runs_every_job(train, tmp_path: Path) -> None:
     done = train("--multirun", "pipeline=prepare", "output=out", "corpora.max_characters=100,200")
     assert done.returncode == 0, done.stderr
     assert len([line for line in done.stdout.splitlines() if line.startswith("{")]) == 2
+
+
+def test_a_search_resumes_and_its_best_becomes_an_experiment(
+    train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs = tmp_path / "configs"
+    shutil.copytree(entry.CONFIGS, configs)
+    monkeypatch.setattr(entry, "CONFIGS", configs)
+    search = [
+        "--multirun",
+        "hydra/sweeper=optuna",
+        "pipeline=prepare",
+        "output=out",
+        "objective=rejected",
+        "hydra.sweeper.direction=minimize",
+        "hydra.sweeper.study=study.journal",
+        "hydra.sweeper.save=best",
+        "corpora.max_bad_share=1.0",
+        "corpora.max_characters=choice(20,5000)",
+    ]
+
+    def runs(done: SimpleNamespace) -> int:
+        return len([line for line in done.stdout.splitlines() if line.startswith("{")])
+
+    first = train(*search, "hydra.sweeper.trials=2")
+    assert first.returncode == 0, first.stderr
+    assert runs(first) == 2
+    assert runs(train(*search, "hydra.sweeper.trials=2")) == 0
+    assert runs(train(*search, "hydra.sweeper.trials=5")) == 3
+    best = yaml.safe_load((configs / "experiment" / "best.yaml").read_text(encoding="utf-8"))
+    assert best["corpora"] == {"max_bad_share": 1.0, "max_characters": 5000}
+    assert train("experiment=best", "--help").returncode == 0
+
+
+def test_a_search_says_what_it_lacks(train, tmp_path: Path) -> None:
+    common = ["--multirun", "hydra/sweeper=optuna", "pipeline=prepare", "output=out"]
+    nothing = train(*common)
+    assert nothing.returncode != 0
+    assert "nothing to search over" in nothing.stderr
+    no_such = train(*common, "objective=accuracy", "corpora.max_characters=range(100,300)", "hydra.sweeper.trials=1")
+    assert no_such.returncode != 0
+    assert "set objective=NAME" in no_such.stderr

@@ -130,7 +130,7 @@ def make_data(folder: Path, full: int = 60, partial: int = 24, unlabelled: int =
     }
     known["full"].unlabelled.append(Unlabelled("more.jsonl", "", ["text"]))
     corpora = CorporaConfig(None, str(folder / "cache"), "", verify=True, max_bad_share=0.0, max_characters=500)
-    mixture = prepare.MixtureConfig("tiny", WEIGHTS, [])
+    mixture = prepare.MixtureConfig("tiny", WEIGHTS, [], [])
     return prepare.run(mixture, corpora, known, taxonomy, Slot(folder / "prepared", "prepared"))
 
 

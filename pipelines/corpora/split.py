@@ -6,7 +6,7 @@ original: what a corpus perturbs for testing is not trained on either.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipelines.corpora.schema import SPLITS, CorpusConfig
@@ -21,12 +21,15 @@ def assign_splits(rows: Iterable[Row], corpora: Mapping[str, CorpusConfig]) -> N
         row["split"] = _own_split(row, corpora[row["corpus"]])
 
 
-def drop_leaks(rows: list[Row], corpora: Mapping[str, CorpusConfig]) -> tuple[list[Row], list[tuple[Row, str]]]:
+def drop_leaks(
+    rows: list[Row], corpora: Mapping[str, CorpusConfig], held_out: Sequence[str] = ()
+) -> tuple[list[Row], list[tuple[Row, str]]]:
     """Return rows to keep and `(row, reason)` for rows left out.
 
-    Reasons: `overridden` (another corpus relabels the text), `leak` (a later split has the text: test beats validation
-    beats train), `duplicate` and `contradictory_duplicate` (the same text and context earlier in the same corpus).
-    Rows of an official test file are all kept, because published figures count them all.
+    Reasons: `held_out` (of a corpus that is only tested on this time), `overridden` (another corpus relabels the text),
+    `leak` (a later split has the text: test beats validation beats train), `duplicate` and `contradictory_duplicate`
+    (the same text and context earlier in the same corpus). Rows of an official test file are all kept, because
+    published figures count them all.
     """
     relabelled = _relabelled(rows, corpora)
     final = _final_split(row for row in rows if not _overridden(row, relabelled))
@@ -34,6 +37,8 @@ def drop_leaks(rows: list[Row], corpora: Mapping[str, CorpusConfig]) -> tuple[li
     kept, dropped = [], []
     for row in rows:
         reason = "overridden" if _overridden(row, relabelled) else _reason(row, final, seen)
+        if reason is None and row["corpus"] in held_out and row["split"] != "test":
+            reason = "held_out"
         if reason is None:
             kept.append(row)
         else:

@@ -235,7 +235,7 @@ def _log_count_ratio(rows: Any, truth: Scores) -> Scores:
 
 
 def _fit_fasttext(texts: Sequence[str], truth: Scores, config: BaselineConfig) -> Any:
-    known = np.flatnonzero(~np.isnan(truth))
+    known = np.flatnonzero(~np.isnan(truth)).tolist()
     if len(np.unique(truth[known])) < 2:
         return _prevalence(truth)
     with TemporaryDirectory() as folder:
