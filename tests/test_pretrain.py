@@ -3,12 +3,14 @@ from pathlib import Path
 
 import pytest
 from tiny_data import make_config, make_data, make_taxonomy, weights_of
-from transformers import AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoModelForMaskedLM, AutoTokenizer, RobertaConfig, RobertaForMaskedLM
 
 from pipelines import finetune, pretrain
 from pipelines.artifacts.folder import Slot
 from pipelines.corpora import PreparedData
+from pipelines.corpora.text import TextSource
 from pipelines.models.pretrained import PretrainedEncoder
+from pipelines.models.tokenizer import TokenizerConfig, learn_tokenizer
 from pipelines.settings.errors import UserError
 
 
@@ -54,3 +56,31 @@ def test_too_little_text_is_explained(data: PreparedData, tmp_path: Path) -> Non
     with pytest.raises(UserError, match=r"texts are too few; lower pretrain\.held_out"):
         pretrain.run(replace(config.pretrain, held_out=100), config.encoder, data, 17, Slot(tmp_path / "encoder", "e"))
     assert not (tmp_path / "encoder").exists()
+
+
+def test_running_text_is_read_beside_the_mixtures_own(data: PreparedData, tmp_path: Path) -> None:
+    (tmp_path / "more.txt").write_text("\n".join(f"闲聊第{number}句" for number in range(40)), encoding="utf-8")
+    source = TextSource("text", str(tmp_path), "*.txt", "text")
+    config = make_config()
+    more = replace(config.pretrain, sources={"mine": source}, vocabulary_texts=40)
+    encoder = pretrain.run(more, config.encoder, data, config.seed, Slot(tmp_path / "encoder", "e"))
+    assert "闲" in AutoTokenizer.from_pretrained(encoder.path).get_vocab()
+    assert "闲" not in AutoTokenizer.from_pretrained(run(data, tmp_path / "own").path).get_vocab()
+
+
+def test_pretraining_goes_on_from_an_encoder(data: PreparedData, tmp_path: Path) -> None:
+    first = run(data, tmp_path / "first")
+    config = make_config(f"encoder.source={first.path}")
+    further = pretrain.run(config.pretrain, config.encoder, data, 17, Slot(tmp_path / "further", "f"))
+    assert further.metrics["held_out_loss"] < first.metrics["held_out_loss"]
+    vocabularies = (AutoTokenizer.from_pretrained(encoder.path).get_vocab() for encoder in (first, further))
+    assert next(vocabularies) == next(vocabularies)
+
+
+def test_only_a_bert_can_go_on(data: PreparedData, tmp_path: Path) -> None:
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    RobertaForMaskedLM(RobertaConfig(vocab_size=50, **small)).save_pretrained(tmp_path / "roberta")
+    learn_tokenizer(["天地人"], TokenizerConfig(1, 0, False), 16).save_pretrained(tmp_path / "roberta")
+    config = make_config(f"encoder.source={tmp_path / 'roberta'}")
+    with pytest.raises(UserError, match="only BERT encoders can be pre-trained further"):
+        pretrain.run(config.pretrain, config.encoder, data, 17, Slot(tmp_path / "e", "e"))

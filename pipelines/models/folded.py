@@ -90,10 +90,9 @@ def confusions(tokenizer: PreTrainedTokenizerBase, rows: int, choices: int, seed
     halves = {sounds_like: slice(0, choices // 2), looks_like: slice(choices // 2, choices)}
     families = {name: _families(vocabulary, name) for name in halves}
     for token, index in vocabulary.items():
-        found = {name: families[name].get(name(token) or "", []) for name in halves}
+        others = {name: [one for one in families[name].get(name(token) or "", []) if one != index] for name in halves}
         for name, half in halves.items():
-            other = next(way for way in halves if way is not name)
-            family = [one for one in found[name] or found[other] if one != index]
+            family = others[name] or others[looks_like if name is sounds_like else sounds_like]
             if family:
                 picks = torch.randint(len(family), (half.stop - half.start,), generator=draw)
                 table[index, half] = torch.tensor(family)[picks]

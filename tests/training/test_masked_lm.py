@@ -1,21 +1,32 @@
 import copy
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from datasets import Dataset
 from tiny_data import FILLER, make_config, make_texts, same_weights
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, TrainerControl, TrainerState, TrainingArguments
 
+from pipelines import pretrain
 from pipelines.models.encoder import bert_config
+from pipelines.models.folded import looks_like, sounds_like
 from pipelines.models.initialise import look_at_neighbours
-from pipelines.models.tokenizer import learn_tokenizer
+from pipelines.models.tokenizer import learn_tokenizer, save_tokenizer
 from pipelines.settings.errors import UserError
-from pipelines.training.masked_lm import MaskedLMConfig, MaskingCollator, PackedMaskedLM, train_masked_lm
+from pipelines.training.launch import in_processes
+from pipelines.training.masked_lm import (
+    MaskedLMConfig,
+    MaskingCollator,
+    PackedMaskedLM,
+    SaveByTime,
+    train_masked_lm,
+)
 from pipelines.training.optimizer import MuonAdamW
 from pipelines.training.packing import EMPTY, pack, pieces
 
@@ -48,7 +59,7 @@ def settings(**changes: Any) -> MaskedLMConfig:
 
 
 def train(
-    tokenizer: PreTrainedTokenizerFast, scratch: Path, config: MaskedLMConfig, tokens: float = 0.00142, hook: Any = None
+    tokenizer: PreTrainedTokenizerFast, scratch: Path, config: MaskedLMConfig, tokens: float = 0.00175, hook: Any = None
 ) -> tuple[PackedMaskedLM, dict[str, float]]:
     model = new_model(tokenizer)
     if hook:
@@ -223,3 +234,74 @@ def test_heads_start_by_looking_at_neighbours(tokenizer: PreTrainedTokenizerFast
         assert (looked == offset).float().mean() > 0.9
     assert all(parameter.isfinite().all() for parameter in model.parameters())
     assert math.isfinite(attention.sum().item())
+
+
+def test_hidden_tokens_come_in_runs_of_the_wanted_length(tokenizer: PreTrainedTokenizerFast) -> None:
+    data = list(rows(tokenizer, make_texts(60) * 20).with_format("numpy"))
+    shares, lengths = [], []
+    for span in (1.0, 3.0):
+        hidden = MaskingCollator(tokenizer, 0.25, span=span)._spans(torch.Size((400, 100)), torch.Generator())
+        shares.append(hidden.float().mean().item())
+        runs = hidden.sum().item() / (hidden[:, 1:] & ~hidden[:, :-1]).sum().item()
+        lengths.append(runs)
+        batch = MaskingCollator(tokenizer, 0.25, span=span)(data)
+        assert not torch.isin(batch["original"], torch.arange(5)).any()
+    assert shares == pytest.approx([0.25, 0.25], abs=0.02)
+    assert lengths == pytest.approx([1 / 0.75, 3.0], rel=0.1)
+
+
+def test_some_hidden_tokens_show_what_sounds_or_looks_alike(tokenizer: PreTrainedTokenizerFast) -> None:
+    batch = MaskingCollator(tokenizer, 0.5, replace_share=0.5)(
+        list(rows(tokenizer, make_texts(60)).with_format("numpy"))
+    )
+    shown, meant = batch["input_ids"], batch["original"]
+    replaced = (meant != EMPTY) & (shown != meant) & (shown != tokenizer.mask_token_id)
+    assert replaced.sum().item() / (meant != EMPTY).sum().item() == pytest.approx(0.5, abs=0.06)
+    pairs = zip(*(tokenizer.convert_ids_to_tokens(ids[replaced].tolist()) for ids in (meant, shown)), strict=True)
+    chinese = [(one, other) for one, other in pairs if one in FILLER]
+    alike = [
+        sounds_like(one) == sounds_like(other) or looks_like(one) == looks_like(other) is not None
+        for one, other in chinese
+    ]
+    assert np.mean(alike) > 0.95
+
+
+def test_a_checkpoint_is_written_when_its_time_has_come(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    clock = iter(range(0, 10**6, 60))  # a minute per look
+
+    def saves(minutes: float) -> int:
+        callback, asked = SaveByTime(minutes, clock=lambda: next(clock)), 0
+        for _ in range(12):
+            control = TrainerControl()
+            callback.on_step_end(TrainingArguments(use_cpu=True), TrainerState(), control)
+            if control.should_save:
+                asked += 1
+                callback.on_save(TrainingArguments(use_cpu=True), TrainerState(), control)
+        return asked
+
+    assert saves(60.0) == 0
+    assert saves(4.0) == 3
+
+
+def test_speed_and_utilisation_are_said_beside_the_loss(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    train(tokenizer, tmp_path, settings(peak_tflops=0.001), tokens=0.006)
+    assert re.search(r"step 50, loss \d+\.\d{3}, \d+ tokens/s, MFU \d+\.\d%", capfd.readouterr().err)
+
+
+@pytest.mark.slow
+def test_processes_that_share_a_batch_learn_together(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    results = {}
+    for processes in (1, 2):
+        scratch = tmp_path / str(processes)
+        new_model(tokenizer).save_pretrained(scratch / "start")
+        save_tokenizer(tokenizer, scratch / "start")
+        config = replace(make_config().pretrain, training=settings(processes=processes), million_tokens=0.001)
+        for name, texts in (("rows", make_texts(48)), ("held_out", make_texts(12, seed=9))):
+            parts = pieces(tokenizer(texts, add_special_tokens=False)["input_ids"], 32, 2, 3)
+            pack(parts, 32, tokenizer.pad_token_id, scratch / f"{name}.arrow")
+        results[processes] = in_processes(processes, pretrain._train, config, True, scratch, 7)
+        assert (scratch / "trained" / "model.safetensors").is_file()
+    assert results[1]["million_tokens"] == results[2]["million_tokens"]
+    assert results[1]["held_out_loss"] == pytest.approx(results[2]["held_out_loss"], rel=0.1)

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from datasets import Dataset
@@ -7,7 +10,16 @@ from pipelines.corpora import PreparedData
 from pipelines.corpora.labels import any_of_matrix, label_matrix
 from pipelines.models.tokenizer import encode, learn_tokenizer
 from pipelines.settings.errors import UserError
-from pipelines.training.data import informative, labelled, learnable, positive_weights, unlabelled
+from pipelines.training.data import (
+    CloakingConfig,
+    check_cloaking,
+    informative,
+    labelled,
+    learnable,
+    positive_weights,
+    unlabelled,
+    with_cloaked_copies,
+)
 from pipelines.training.targets import unpack_array
 
 
@@ -90,3 +102,39 @@ def test_a_corpus_without_a_weight_is_named(data: PreparedData) -> None:
     tokenizer = learn_tokenizer(rows["text"], make_config().encoder.tokenizer, 32)
     with pytest.raises(UserError, match="partial"):
         labelled(rows, tokenizer, make_taxonomy(), {"full": 1.0})
+
+
+CLOAKING = CloakingConfig(0.5, ["homophone", "traditional"], 0.2, 0.6)
+
+
+def test_cloaked_copies_follow_the_rows_and_name_their_origin(data: PreparedData) -> None:
+    rows = data.split("train")
+    more, origin = with_cloaked_copies(rows, CLOAKING, seed=3)
+    count = len(rows)
+    assert more[:count] == rows[:]
+    assert origin[:count].tolist() == list(range(count))
+    assert len(more) == len(origin) == count + round(count / 2)
+    assert len(set(origin[count:].tolist())) == len(origin) - count  # one copy each
+    changed = 0
+    for copy, at in zip(more.select(range(count, len(more))), origin[count:].tolist(), strict=True):
+        plain = rows[at]
+        changed += copy["text"] != plain["text"]
+        assert {**copy, "text": ""} == {**plain, "text": ""}
+    assert changed > 0.8 * (len(more) - count)
+    again, _ = with_cloaked_copies(rows, CLOAKING, seed=3)
+    assert again["text"][:] == more["text"][:]
+
+
+def test_no_copies_are_made_where_none_are_wanted(data: PreparedData) -> None:
+    rows = data.split("train")
+    more, origin = with_cloaked_copies(rows, replace(CLOAKING, share=0.0), seed=3)
+    assert more is rows
+    assert len(origin) == len(rows)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"share": 1.5}, {"least": 0.0}, {"most": 0.1}, {"names": []}, {"names": ["homofone"]}]
+)
+def test_senseless_cloaking_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="cloak"):
+        check_cloaking(replace(CLOAKING, **wrong), "finetune.training")
