@@ -38,10 +38,10 @@ def card(tmp_path_factory: pytest.TempPathFactory) -> str:
     data = make_prepared(folder / "data")
     config = EvaluateConfig(
         AccuracyConfig(0.5, 5, 100, 0),
-        BaselineConfig(2, 2, 3.0, 1e-3, 0),
+        BaselineConfig(2, 2, 3.0, 1e-3, 0, 5, 0.5),
         RobustnessConfig(["authored"], ["homophone"], 0.5, 20, 0),
     )
-    accuracy = run(config, data, {SERVED: Flags()}, POINTS, TAXONOMY, Slot(folder / "measured", "f")).figures
+    accuracy = run(config, data, {SERVED: Flags()}, {}, POINTS, TAXONOMY, Slot(folder / "measured", "f")).figures
     bundle = make_bundle(folder)
     write_json(bundle.path / "taxonomy.json", TAXONOMY.to_dict())
     write_json(bundle.path / "operating_points.json", {"actions": POINTS})
